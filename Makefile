@@ -1,0 +1,45 @@
+# What people do here. `make` lists it; nothing asks a question.
+#
+# Demo and tests build the same selection in the same profile, so nothing is built twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+# Where Rust's installer puts cargo, in case this shell does not search there yet.
+export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
+
+BUILD := --workspace --bins --tests --locked
+# Without a person at the terminal the demo ends by itself.
+DEMO_ARGS ?= $(if $(CI),--headless)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test build lint doc-tests install setup setup-test
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+demo: setup build ## two nodes on this machine meet, pair and share a record (options: DEMO_ARGS="--headless --json")
+	target/debug/metaclinic demo $(DEMO_ARGS)
+
+test: setup-test lint build ## check format and lints, then run every test
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  set -x; cargo nextest run --workspace --locked; \
+	else \
+	  set -x; cargo test --workspace --locked --lib --bins --tests; \
+	fi
+	cargo test --workspace --locked --doc
+
+install: setup ## install the program `metaclinic` for this user (an optimised build: takes longer)
+	cargo install --path node --locked
+
+build: setup ## build everything that demo and tests need
+	cargo build $(BUILD)
+
+lint: setup-test ## check format and lints only
+	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check; fi
+	@if cargo clippy --version >/dev/null 2>&1; then set -x; cargo clippy --workspace --all-targets --locked -- -D warnings; fi
+
+setup: ## install what building lacks on this machine
+	@.ci/setup build
+
+setup-test: ## install what building and testing lack on this machine
+	@.ci/setup test
