@@ -1,0 +1,192 @@
+//! `SledStorage`: the engine, and everything that is particular to it.
+//!
+//! sled 0.34 keeps overwritten and removed values in its file, so only sealed values and opaque keys get here.
+//! It panics in a few places on damaged files; those panics end here as errors. It will not open beside a
+//! stray or cut snapshot file. Snapshots only shorten the start, so they are set aside and the log is replayed;
+//! a replay drops what it cannot read, so a copy from before it is kept beside it.
+//!
+//! Its own flush asks the system to write, not the disk to keep (`sync_file_range`), and never syncs the files
+//! in `blobs` where it puts pages of more than 128 KiB: [`SledStorage::flush`] adds both.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ::sled::{Config, Db, Error, Mode, Tree};
+
+use crate::StoreError;
+use crate::error::is_full;
+use crate::files;
+use crate::storage::{Batch, Row, Storage, Table};
+
+/// The one tree; a fixed name because tree names stay readable in the file.
+const TREE: &str = "v1";
+/// Pages kept in memory.
+const CACHE_BYTES: u64 = 64 << 20;
+/// How the engine's snapshot files begin.
+const SNAPSHOT_PREFIX: &str = "snap.";
+/// How one ends that is still being written.
+const UNFINISHED_SUFFIX: &str = ".generating";
+/// Where a copy from before a replay is kept.
+const COPY_FOLDER: &str = "before-repair";
+
+/// A sled database in a folder of its own.
+pub(crate) struct SledStorage {
+    db: Db,
+    tree: Tree,
+    folder: PathBuf,
+    /// Names of blobs known to be durable; they never change.
+    durable_blobs: Mutex<HashSet<OsString>>,
+}
+
+impl SledStorage {
+    /// Opens or creates the database in `folder`, setting aside first unfinished, then all snapshot files.
+    pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let mut result = Self::try_open(folder);
+        for unfinished_only in [true, false] {
+            let unreadable = matches!(result, Err(StoreError::Engine { .. } | StoreError::Damaged { .. }));
+            let snapshots = snapshots(folder, unfinished_only);
+            if !unreadable || snapshots.is_empty() {
+                continue;
+            }
+            if !unfinished_only {
+                keep_copy(folder)?;
+            }
+            tracing::warn!(
+                files = snapshots.len(),
+                unfinished_only,
+                "store did not open: snapshots set aside"
+            );
+            for (i, path) in snapshots.iter().enumerate() {
+                let aside = folder.join(format!("aside-snapshot-{i}"));
+                fs::rename(path, &aside).map_err(StoreError::io("set aside", path))?;
+            }
+            result = Self::try_open(folder);
+        }
+        files::sync_file(&folder.join("conf"))?;
+        files::sync_folder(folder)?;
+        result
+    }
+
+    fn try_open(folder: &Path) -> Result<Self, StoreError> {
+        guarded("open", || {
+            let config = Config::new()
+                .path(folder)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(None)
+                .use_compression(false)
+                .mode(Mode::HighThroughput);
+            let db = config.open()?;
+            let tree = db.open_tree(TREE)?;
+            Ok(Self { db, tree, folder: folder.to_path_buf(), durable_blobs: Mutex::default() })
+        })
+    }
+
+    fn sync_blobs(&self) -> Result<(), StoreError> {
+        let folder = self.folder.join("blobs");
+        let mut durable = self.durable_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = fs::read_dir(&folder).map_err(StoreError::io("list", &folder))?;
+        let present: HashSet<OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
+        let mut new = present.difference(&durable).peekable();
+        if new.peek().is_some() {
+            for name in new {
+                files::sync_file(&folder.join(name))?;
+            }
+            files::sync_folder(&folder)?;
+        }
+        *durable = present;
+        Ok(())
+    }
+}
+
+impl Storage for SledStorage {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded("read", || Ok(self.tree.get(table.key(key))?.map(|value| value.to_vec())))
+    }
+
+    fn contains(&self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        guarded("read", || self.tree.contains_key(table.key(key)))
+    }
+
+    fn scan<'a>(&'a self, table: Table, from: &[u8]) -> Box<dyn Iterator<Item = Row> + 'a> {
+        let mut rows = self.tree.range(table.key(from)..vec![table as u8 + 1]);
+        let mut ended = false;
+        Box::new(std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let row = guarded("scan", || rows.next().transpose());
+            ended = !matches!(row, Ok(Some(_)));
+            row.map(|row| row.map(|(key, value)| (key[1..].to_vec(), value.to_vec()))).transpose()
+        }))
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut changes = ::sled::Batch::default();
+        for (key, value) in batch.into_changes() {
+            match value {
+                Some(value) => changes.insert(key, value),
+                None => changes.remove(key),
+            }
+        }
+        guarded("write", || self.tree.apply_batch(changes))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.sync_blobs()?;
+        guarded("flush", || self.db.flush())?;
+        files::sync_file(&self.folder.join("db"))
+    }
+
+    fn size(&self) -> Result<u64, StoreError> {
+        guarded("measure", || self.db.size_on_disk())
+    }
+}
+
+/// Runs one call of the engine; its errors and its panics become [`StoreError`]s.
+fn guarded<T>(action: &'static str, call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(translate(action, &error)),
+        Err(_) => Err(StoreError::Engine { action, detail: "it stopped unexpectedly".into() }),
+    }
+}
+
+fn translate(action: &'static str, error: &Error) -> StoreError {
+    match error {
+        Error::Io(io) if is_full(io) => StoreError::DiskFull,
+        Error::Io(io) if io.to_string().contains("acquire lock") => StoreError::InUse,
+        Error::Corruption { .. } => StoreError::Damaged { what: "database file" },
+        other => StoreError::Engine { action, detail: other.to_string() },
+    }
+}
+
+/// The engine's snapshot files; those that it had not finished, or all.
+fn snapshots(folder: &Path, unfinished_only: bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with(SNAPSHOT_PREFIX) && (!unfinished_only || name.ends_with(UNFINISHED_SUFFIX))
+    });
+    named.map(|entry| entry.path()).collect()
+}
+
+/// Keeps the database file and its large values as they are, replacing a copy kept earlier.
+fn keep_copy(folder: &Path) -> Result<(), StoreError> {
+    let aside = folder.join(COPY_FOLDER);
+    if aside.exists() {
+        fs::remove_dir_all(&aside).map_err(StoreError::io("replace", &aside))?;
+    }
+    files::create_folder(&aside.join("blobs"))?;
+    fs::copy(folder.join("db"), aside.join("db")).map_err(StoreError::io("copy to", &aside))?;
+    for entry in fs::read_dir(folder.join("blobs")).into_iter().flatten().flatten() {
+        // Never changed in place, so a second name is enough to keep one.
+        let kept = aside.join("blobs").join(entry.file_name());
+        fs::hard_link(entry.path(), &kept).map_err(StoreError::io("link to", &kept))?;
+    }
+    Ok(())
+}

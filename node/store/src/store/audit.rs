@@ -1,0 +1,96 @@
+//! The audit trail of a store.
+
+use std::sync::atomic::Ordering;
+
+use keys::{
+    AuditEntry, AuditEvent, AuditReport, Checkpoint, MAX_AUDIT_ENTRY_BYTES, Signed, Timestamp, codec,
+    verify_audit,
+};
+use zeroize::Zeroizing;
+
+use super::Store;
+use crate::room::Room;
+use crate::storage::{Row, Table};
+use crate::writer::{Then, Write};
+use crate::{StoreError, trail};
+
+/// The most audit entries returned at once.
+const MAX_PAGE: usize = 10_000;
+
+impl Store {
+    /// Records `events` in the audit trail; durable when this returns.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn audit(&self, events: Vec<(Timestamp, AuditEvent)>) -> Result<(), StoreError> {
+        self.live()?.submit(Write { events, ..Write::default() }, Then::Acknowledge).map(|_| ())
+    }
+
+    /// At most `limit` (and 10,000) audit entries from number `from_seq` on.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when one of them is not as it was written.
+    pub fn audit_entries(&self, from_seq: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let room = self.room()?;
+        let rows = room.storage.scan(Table::Audit, &from_seq.to_be_bytes()).take(limit.min(MAX_PAGE));
+        rows.map(|row| {
+            let bytes = open_entry(&room, row)?;
+            codec::decode("audit entry", &bytes, MAX_AUDIT_ENTRY_BYTES)
+                .map_err(|_| StoreError::Damaged { what: "audit entry" })
+        })
+        .collect()
+    }
+
+    /// How many audit entries there are; 0 once closed.
+    pub fn audit_count(&self) -> u64 {
+        self.room().map_or(0, |room| room.entries.load(Ordering::Acquire))
+    }
+
+    /// Checks the whole audit trail against itself, every kept signed head and the number of entries known,
+    /// then signs a head at `now` (unless writing has failed), so that what was verified cannot be cut off later.
+    ///
+    /// # Errors
+    /// [`StoreError::Trail`], [`StoreError::TrailCut`] or [`StoreError::Damaged`] when it is not as written.
+    pub fn audit_verify(&self, now: Timestamp) -> Result<AuditReport, StoreError> {
+        let room = self.room()?;
+        // Heads first: entries are durable before their head is, so every head read has its entries.
+        let known = room.entries.load(Ordering::Acquire);
+        let heads = trail::all_heads(&room.heads)?;
+        let mut unreadable = None;
+        let entries = room.storage.scan(Table::Audit, &[]).map_while(|row| match open_entry(&room, row) {
+            Ok(mut bytes) => Some(std::mem::take(&mut *bytes)),
+            Err(error) => {
+                unreadable = Some(error);
+                None
+            }
+        });
+        let report = verify_audit(entries, &heads, &room.device.id());
+        if let Some(error) = unreadable {
+            return Err(error);
+        }
+        let report = report?;
+        if report.entries < known {
+            return Err(StoreError::TrailCut { found: report.entries, known });
+        }
+        if room.failed.get().is_none() {
+            self.checkpoint(now)?;
+        }
+        Ok(report)
+    }
+
+    /// Signs a head over all audit entries so far and keeps it.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn checkpoint(&self, now: Timestamp) -> Result<Signed<Checkpoint>, StoreError> {
+        let head = self.live()?.submit(Write::default(), Then::Checkpoint(now))?;
+        Ok(head.expect("the writer answers a checkpoint with its head"))
+    }
+}
+
+fn open_entry(room: &Room, row: Row) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let (key, sealed) = row?;
+    let seq = key.try_into().ok().map(u64::from_be_bytes);
+    seq.and_then(|seq| trail::open_entry(&room.audit_key, seq, &sealed))
+        .ok_or(StoreError::Damaged { what: "audit entry" })
+}
