@@ -1,0 +1,365 @@
+//! The handle of the network, and what it tells the node.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use iroh::Endpoint;
+use keys::DeviceId;
+use libp2p::PeerId;
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol as Part;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+use crate::accept::Acceptor;
+use crate::access::{Access, Door};
+use crate::blobs::Blobs;
+use crate::error::NetError;
+use crate::pair::PairStream;
+use crate::peer;
+use crate::protocol::{PAIR, Protocol, Timing};
+use crate::request::{self, IncomingRequest};
+use crate::swarm::{Command, SharedView, SwarmTask};
+use crate::{behaviour, fetch, serve};
+
+/// Commands that wait for the swarm task.
+const QUEUED_COMMANDS: usize = 64;
+/// Events that wait for the node: more than requests (64), blobs (64) and a pairing together can be.
+const QUEUED_EVENTS: usize = 256;
+/// Shutdown takes no longer than this.
+const SHUTDOWN: Duration = Duration::from_millis(2_800);
+
+/// How a device takes part in the network.
+pub struct NetworkConfig {
+    /// Secret Ed25519 seed of the device, for libp2p and iroh alike.
+    pub seed: Zeroizing<[u8; 32]>,
+    /// TCP multiaddresses to listen on, such as `/ip4/0.0.0.0/tcp/7465`; empty to dial only.
+    pub listen: Vec<String>,
+    /// UDP socket for blobs; none means a free port on 127.0.0.1.
+    pub blob_bind: Option<SocketAddr>,
+    /// Name and version of the program, told to connected peers.
+    pub agent: String,
+}
+
+impl std::fmt::Debug for NetworkConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NetworkConfig").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+/// What the network tells the node.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// An allowed device asks something; at most 64 wait at once.
+    Request(IncomingRequest),
+    /// A device opened a pairing stream while strangers are welcome; one at a time.
+    Pairing(PairStream),
+    /// An allowed device wants a blob; no answer within 5 s is a no.
+    Blob {
+        /// Who asks, as the TLS handshake proved it.
+        peer: DeviceId,
+        /// BLAKE3 hash of the blob.
+        hash: [u8; 32],
+        /// Whether it may have it.
+        answer: oneshot::Sender<bool>,
+    },
+    /// An allowed device is connected.
+    Connected(DeviceId),
+    /// An allowed device has no connection any more.
+    Disconnected(DeviceId),
+    /// Something was refused; for the audit. A flood of refusals is told in part.
+    Refused {
+        /// The device, when its handshake got that far.
+        peer: Option<DeviceId>,
+        /// What was refused.
+        what: &'static str,
+    },
+}
+
+/// A running network; cheap to clone. It stops at [`Network::shutdown`] or when the last clone is dropped.
+#[derive(Clone)]
+pub struct Network {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    device: DeviceId,
+    local: PeerId,
+    commands: mpsc::Sender<Command>,
+    access: watch::Sender<Access>,
+    door: Door,
+    view: SharedView,
+    endpoint: Endpoint,
+    blob_sockets: Vec<SocketAddr>,
+    blobs: Blobs,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+    timing: Timing,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Network {
+    /// Opens the sockets and starts to serve; addresses are complete when it returns.
+    ///
+    /// # Errors
+    /// [`NetError::Listen`] and [`NetError::BlobBind`] name the address that cannot be used.
+    pub async fn start(
+        config: NetworkConfig,
+        blobs: Blobs,
+    ) -> Result<(Self, mpsc::Receiver<NetEvent>), NetError> {
+        Self::start_with(config, blobs, Timing::default()).await
+    }
+
+    pub(crate) async fn start_with(
+        config: NetworkConfig,
+        blobs: Blobs,
+        timing: Timing,
+    ) -> Result<(Self, mpsc::Receiver<NetEvent>), NetError> {
+        let key = Keypair::ed25519_from_bytes(config.seed.to_vec()).map_err(|e| NetError::Key(e.into()))?;
+        let local = key.public().to_peer_id();
+        let device = peer::device_id(&local).expect("the key was made as ed25519");
+        let (access, watched) = watch::channel(Access::default());
+        let (events, received) = mpsc::channel(QUEUED_EVENTS);
+        let door = Door::new(watched, events);
+
+        let (mut swarm, arrivals) = behaviour::build(key, &config.agent, &door, &timing)?;
+        behaviour::listen(&mut swarm, &config.listen).await?;
+        let endpoint = serve::bind(&config.seed, config.blob_bind).await?;
+        let blob_sockets = endpoint.bound_sockets();
+
+        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let view = SharedView::default();
+        let (commands, asked) = mpsc::channel(QUEUED_COMMANDS);
+        serve::spawn(endpoint.clone(), &blobs, &door, timing, (&tasks, &cancel));
+        Acceptor::new(door.clone(), commands.downgrade(), timing, &tasks, &cancel).spawn(arrivals);
+        let task = SwarmTask::new(swarm, door.clone(), asked, cancel.clone(), view.clone(), timing);
+        tasks.spawn(task.run());
+
+        let inner = Inner {
+            device,
+            local,
+            commands,
+            access,
+            door,
+            view,
+            endpoint,
+            blob_sockets,
+            blobs,
+            tasks,
+            cancel,
+            timing,
+        };
+        Ok((Self { inner: Arc::new(inner) }, received))
+    }
+
+    /// This device.
+    pub fn device(&self) -> DeviceId {
+        self.inner.device
+    }
+
+    /// Listen addresses as multiaddresses that end in this device's `/p2p/…`.
+    pub fn addresses(&self) -> Vec<String> {
+        let view = self.inner.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.listening.iter().map(|a| a.clone().with(Part::P2p(self.inner.local)).to_string()).collect()
+    }
+
+    /// Where this device serves blobs, as `ip:port`. A wildcard socket is told as the addresses of the
+    /// interfaces on which the control network listens.
+    pub fn blob_addresses(&self) -> Vec<String> {
+        let view = self.inner.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = Vec::new();
+        for socket in &self.inner.blob_sockets {
+            if !socket.ip().is_unspecified() {
+                addresses.push(*socket);
+                continue;
+            }
+            let ips = view.listening.iter().filter_map(|a| match a.iter().next() {
+                Some(Part::Ip4(ip)) if socket.is_ipv4() => Some(IpAddr::from(ip)),
+                Some(Part::Ip6(ip)) if socket.is_ipv6() => Some(IpAddr::from(ip)),
+                _ => None,
+            });
+            addresses.extend(ips.map(|ip| SocketAddr::new(ip, socket.port())));
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    /// Replaces the allow list; devices that are no longer on it lose their connections.
+    pub fn allow(&self, devices: HashSet<DeviceId>) {
+        self.inner.access.send_modify(|access| access.allowed = Arc::new(devices));
+    }
+
+    /// Whether unknown devices may connect to pair: only while a pairing offer is open.
+    pub fn open_to_strangers(&self, open: bool) {
+        self.inner.access.send_modify(|access| access.strangers = open);
+    }
+
+    /// Allowed devices that are connected now.
+    pub fn peers(&self) -> Vec<DeviceId> {
+        let view = self.inner.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.connected.iter().copied().collect()
+    }
+
+    /// Asks an allowed device and gives its answer; dials one of the addresses when not connected.
+    ///
+    /// # Errors
+    /// [`NetError::Refused`] with the peer's reason; [`NetError::NotAllowed`] when the peer is not on the allow
+    /// list here; [`NetError::TooLarge`] before anything is sent; the rest when it cannot be reached.
+    pub async fn request(
+        &self,
+        peer: DeviceId,
+        addresses: &[String],
+        protocol: Protocol,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, NetError> {
+        let limit = protocol.frame_limit();
+        if body.len() > limit {
+            let size = body.len() as u64;
+            return Err(NetError::TooLarge { what: "a request", size, limit: limit as u64 });
+        }
+        if !self.inner.door.allows(&peer) {
+            return Err(NetError::NotAllowed(peer));
+        }
+        let id = peer::peer_id(&peer)?;
+        self.until_stopped(async {
+            let stream = match self.open(id, addresses, protocol.stream()).await {
+                // A connection that died unseen is found out only now; a second try makes a new one.
+                Err(NetError::Lost(_)) => self.open(id, addresses, protocol.stream()).await?,
+                other => other?,
+            };
+            request::exchange(stream, protocol, &body, self.inner.timing).await
+        })
+        .await
+    }
+
+    /// Opens a pairing stream with a device that need not be known.
+    ///
+    /// # Errors
+    /// [`NetError::Address`], [`NetError::OtherDevice`] when not the expected device answers,
+    /// [`NetError::Unreachable`] and [`NetError::Lost`], also when the other side has no offer open. That the
+    /// other side is busy with another pairing shows only as the end of the stream.
+    pub async fn pair_with(&self, address: &str, expected: Option<DeviceId>) -> Result<PairStream, NetError> {
+        let (address, named) = peer::parse_address(address)?;
+        let expected = expected.as_ref().map(peer::peer_id).transpose()?;
+        let peer = match (expected, named) {
+            (Some(expected), Some(named)) if expected != named => return Err(NetError::OtherDevice),
+            (expected, named) => expected.or(named),
+        };
+        self.until_stopped(async {
+            match self.open_pairing(peer, address.clone()).await {
+                // The connection of an earlier try may be closing at this moment.
+                Err(NetError::Lost(_)) => self.open_pairing(peer, address).await,
+                other => other,
+            }
+        })
+        .await
+    }
+
+    /// Fetches a blob of an allowed device into the store, verified against its hash while it arrives, and pins
+    /// it. What an interrupted fetch brought is kept and not asked for again.
+    ///
+    /// # Errors
+    /// [`NetError::TooLarge`] before content arrives when the blob is above `max_bytes`; [`NetError::Refused`],
+    /// [`NetError::BlobMissing`], [`NetError::BlobDamaged`]; the rest when the peer cannot be reached.
+    pub async fn fetch_blob(
+        &self,
+        hash: [u8; 32],
+        peer: DeviceId,
+        addresses: &[String],
+        max_bytes: u64,
+    ) -> Result<(), NetError> {
+        if !self.inner.door.allows(&peer) {
+            return Err(NetError::NotAllowed(peer));
+        }
+        let Inner { endpoint, blobs, timing, .. } = &*self.inner;
+        let from = fetch::From { endpoint, peer, addresses, timing: *timing };
+        self.until_stopped(fetch::fetch(blobs, hash, from, max_bytes)).await
+    }
+
+    /// Closes all connections and ends all tasks, within 3 s. The blob store stays open; the UDP port is free
+    /// when the last handle is dropped.
+    pub async fn shutdown(&self) {
+        self.inner.cancel.cancel();
+        self.inner.tasks.close();
+        if timeout(SHUTDOWN, self.inner.tasks.wait()).await.is_err() {
+            tracing::warn!("some network tasks did not end in time");
+        }
+    }
+
+    async fn until_stopped<T>(&self, work: impl Future<Output = Result<T, NetError>>) -> Result<T, NetError> {
+        self.inner.cancel.run_until_cancelled(work).await.unwrap_or(Err(NetError::Stopped))
+    }
+
+    async fn open_pairing(
+        &self,
+        peer: Option<PeerId>,
+        address: libp2p::Multiaddr,
+    ) -> Result<PairStream, NetError> {
+        let (held, until) = oneshot::channel();
+        let peer = self.dial(peer, vec![address], Some(until)).await?;
+        let device = peer::device_id(&peer).ok_or(NetError::Malformed("its key is not ed25519"))?;
+        let stream = self.open_stream(peer, PAIR).await?;
+        let Inner { tasks, cancel, timing, .. } = &*self.inner;
+        Ok(PairStream::new(device, stream, held, None, *timing, (tasks, cancel)))
+    }
+
+    async fn open(
+        &self,
+        peer: PeerId,
+        addresses: &[String],
+        protocol: libp2p::StreamProtocol,
+    ) -> Result<libp2p::Stream, NetError> {
+        let connected = {
+            let view = self.inner.view.lock().unwrap_or_else(PoisonError::into_inner);
+            peer::device_id(&peer).is_some_and(|device| view.connected.contains(&device))
+        };
+        if !connected {
+            let addresses = peer::parse_addresses(&peer, addresses)?;
+            self.dial(Some(peer), addresses, None).await?;
+        }
+        self.open_stream(peer, protocol).await
+    }
+
+    async fn dial(
+        &self,
+        peer: Option<PeerId>,
+        addresses: Vec<libp2p::Multiaddr>,
+        pairing: Option<oneshot::Receiver<()>>,
+    ) -> Result<PeerId, NetError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Dial { peer, addresses, pairing, reply };
+        self.inner.commands.send(command).await.map_err(|_| NetError::Stopped)?;
+        let answer = timeout(self.inner.timing.connect, answer).await;
+        answer.map_err(|_| NetError::Timeout("connecting"))?.map_err(|_| NetError::Stopped)?
+    }
+
+    async fn open_stream(
+        &self,
+        peer: PeerId,
+        protocol: libp2p::StreamProtocol,
+    ) -> Result<libp2p::Stream, NetError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Open { peer, protocol, reply };
+        self.inner.commands.send(command).await.map_err(|_| NetError::Stopped)?;
+        let opened = timeout(self.inner.timing.connect, answer).await;
+        let opened = opened.map_err(|_| NetError::Timeout("opening a stream"))?;
+        opened.unwrap_or_else(|_| Err(crate::frame::lost(std::io::ErrorKind::NotConnected.into())))
+    }
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("device", &self.inner.device).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,215 @@
+//! Peers that do not keep to the protocol, written with bare libp2p.
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::identity::Keypair;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, noise, tcp, yamux};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::protocol::PAIR;
+
+/// A device with no rules of its own.
+struct Raw {
+    device: DeviceId,
+    peer: PeerId,
+    control: libp2p_stream::Control,
+    dials: mpsc::Sender<Multiaddr>,
+    closed: mpsc::Receiver<()>,
+    opened: mpsc::Receiver<()>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Raw {
+    fn new(seed: u8, target: &Node) -> Self {
+        let key = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        let device = crate::peer::device_id(&key.public().to_peer_id()).unwrap();
+        let mut swarm = SwarmBuilder::with_existing_identity(key)
+            .with_tokio()
+            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .unwrap()
+            .with_behaviour(|_| libp2p_stream::Behaviour::new())
+            .unwrap()
+            .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(60)))
+            .build();
+        let control = swarm.behaviour().new_control();
+        let (dials, mut to_dial) = mpsc::channel::<Multiaddr>(8);
+        let ((closes, closed), (opens, opened)) = (mpsc::channel(64), mpsc::channel(64));
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    Some(address) = to_dial.recv() => swarm.dial(address).unwrap(),
+                    event = swarm.select_next_some() => match event {
+                        SwarmEvent::ConnectionEstablished { .. } => drop(opens.send(()).await),
+                        SwarmEvent::ConnectionClosed { .. } => drop(closes.send(()).await),
+                        _ => {}
+                    },
+                }
+            }
+        });
+        let peer = crate::peer::peer_id(&target.device()).unwrap();
+        Self { device, peer, control, dials, closed, opened, _task: AbortOnDropHandle::new(task) }
+    }
+
+    async fn connect(&mut self, target: &Node) {
+        let address: Multiaddr = target.network.addresses()[0].parse().unwrap();
+        self.dials.send(address).await.unwrap();
+        timeout(PATIENCE, self.opened.recv()).await.unwrap().unwrap();
+    }
+
+    async fn open(&mut self, protocol: StreamProtocol) -> Stream {
+        timeout(PATIENCE, self.control.open_stream(self.peer, protocol)).await.unwrap().unwrap()
+    }
+}
+
+/// A device on the allow list that talks as it likes.
+async fn intruder(timing: Timing) -> (Node, Raw) {
+    let node = Node::start_with(1, timing).await;
+    let mut raw = Raw::new(9, &node);
+    node.allow(&[raw.device]);
+    raw.connect(&node).await;
+    (node, raw)
+}
+
+/// Everything the node sends on a stream until it closes.
+async fn answer(stream: &mut Stream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the stream ends");
+    bytes
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn claimed_gigabyte_costs_no_memory_and_is_refused() {
+    let (mut node, mut raw) = intruder(Timing::default()).await;
+    let before = resident_kib();
+    for _ in 0..10 {
+        let mut stream = raw.open(Protocol::Records.stream()).await;
+        stream.write_all(&(1u32 << 30).to_be_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        assert!(answer(&mut stream).await.ends_with(b"request too large"));
+    }
+    assert!(resident_kib().saturating_sub(before) < 32 * 1024, "{} KiB", resident_kib());
+    assert_eq!(node.next_refusal().await, (Some(raw.device), "request above its size limit"));
+    assert_eq!(node.network.peers(), [raw.device], "the connection may go on");
+}
+
+#[tokio::test]
+async fn slow_sender_is_closed() {
+    let (_node, mut raw) = intruder(hasty()).await;
+    let mut silent = raw.open(Protocol::Hello.stream()).await;
+    silent.flush().await.unwrap();
+    assert!(answer(&mut silent).await.is_empty());
+
+    let mut torn = raw.open(Protocol::Hello.stream()).await;
+    torn.write_all(&100u32.to_be_bytes()).await.unwrap();
+    torn.flush().await.unwrap();
+    assert!(answer(&mut torn).await.is_empty());
+
+    let trickle = raw.open(Protocol::Hello.stream()).await;
+    let (mut reader, mut writer) = trickle.split();
+    let writes = async {
+        writer.write_all(&10_000u32.to_be_bytes()).await?;
+        loop {
+            writer.write_all(&[0]).await?;
+            writer.flush().await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let mut bytes = Vec::new();
+    let end: Result<(), std::io::Error> = tokio::select! {
+        end = writes => end,
+        read = timeout(PATIENCE, reader.read_to_end(&mut bytes)) => read.expect("the trickle is cut").map(|_| ()),
+    };
+    assert!(bytes.is_empty(), "{end:?}");
+}
+
+#[tokio::test]
+async fn stranger_may_open_nothing_but_pairing() {
+    let mut node = Node::start(1).await;
+    node.network.open_to_strangers(true);
+    let mut raw = Raw::new(9, &node);
+    raw.connect(&node).await;
+    for protocol in Protocol::ALL {
+        let mut stream = raw.open(protocol.stream()).await;
+        let _ = stream.write_all(&[0, 0, 0, 1, 7]).await;
+        let _ = stream.flush().await;
+        assert!(answer(&mut stream).await.is_empty());
+        assert_eq!(node.next_refusal().await, (Some(raw.device), "request of an unknown device"));
+    }
+    let mut stream = raw.open(PAIR).await;
+    stream.write_all(&[0, 0, 0, 1, 7]).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut pairing = node.next(|e| if let NetEvent::Pairing(p) = e { Some(p) } else { None }).await;
+    assert_eq!(pairing.recv().await.unwrap(), Some(vec![7]));
+    assert!(node.network.peers().is_empty(), "a stranger is no peer");
+    drop(pairing);
+    timeout(PATIENCE, raw.closed.recv()).await.expect("the connection ends with the pairing").unwrap();
+}
+
+#[tokio::test]
+async fn pairing_frame_above_four_kib_is_refused() {
+    let mut node = Node::start(1).await;
+    node.network.open_to_strangers(true);
+    let mut raw = Raw::new(9, &node);
+    raw.connect(&node).await;
+    let mut stream = raw.open(PAIR).await;
+    stream.write_all(&4097u32.to_be_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut pairing = node.next(|e| if let NetEvent::Pairing(p) = e { Some(p) } else { None }).await;
+    assert!(matches!(pairing.recv().await, Err(NetError::TooLarge { size: 4097, limit: 4096, .. })));
+    assert!(matches!(pairing.recv().await, Ok(None)));
+}
+
+#[tokio::test]
+async fn stranger_that_only_sits_there_is_closed() {
+    let node = Node::start_with(1, hasty()).await;
+    node.network.open_to_strangers(true);
+    let mut raw = Raw::new(9, &node);
+    raw.connect(&node).await;
+    timeout(PATIENCE, raw.closed.recv()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn stranger_is_closed_when_the_offer_ends() {
+    let node = Node::start(1).await;
+    node.network.open_to_strangers(true);
+    let mut raw = Raw::new(9, &node);
+    raw.connect(&node).await;
+    node.network.open_to_strangers(false);
+    timeout(PATIENCE, raw.closed.recv()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn third_connection_of_a_device_is_denied() {
+    let (mut node, mut raw) = intruder(Timing::default()).await;
+    raw.connect(&node).await;
+    raw.connect(&node).await;
+    timeout(PATIENCE, raw.closed.recv()).await.unwrap().unwrap();
+    assert_eq!(node.next_refusal().await, (Some(raw.device), "too many connections"));
+    assert_eq!(node.network.peers(), [raw.device]);
+}
+
+#[tokio::test]
+async fn flood_of_refusals_is_told_in_part() {
+    let mut node = Node::start(1).await;
+    node.network.open_to_strangers(true);
+    let mut raw = Raw::new(9, &node);
+    raw.connect(&node).await;
+    for _ in 0..100 {
+        let mut stream = raw.open(Protocol::Hello.stream()).await;
+        let _ = stream.write_all(&[0]).await;
+        let _ = stream.flush().await;
+        assert!(answer(&mut stream).await.is_empty());
+    }
+    let mut told = 0;
+    while let Ok(Some(event)) = timeout(Duration::from_millis(200), node.events.recv()).await {
+        told += usize::from(matches!(event, NetEvent::Refused { .. }));
+    }
+    assert!((60..=62).contains(&told), "{told}");
+}
