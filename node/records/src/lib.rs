@@ -1,0 +1,18 @@
+//! The medical vocabulary of the node: FHIR R4 resources kept as they were written, the search index over
+//! them, import of files, and WFDB signals. Pure: bytes in, values out; no files, no clock, no tasks.
+
+mod import;
+mod json;
+mod reply;
+mod resource;
+mod search;
+mod stored;
+mod terms;
+pub mod wfdb;
+
+pub use import::{ImportOptions, Imported, Rejection, SignalImport, import_file};
+pub use reply::{operation_outcome, searchset};
+pub use resource::{MAX_RESOURCE_BYTES, Resource, ResourceError};
+pub use search::{Index, Page, Query, QueryError, Source};
+pub use stored::{Attachment, StoredError, StoredResource};
+pub use terms::{Terms, TermsError};
