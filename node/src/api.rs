@@ -1,0 +1,92 @@
+//! The local API: one router, served on the home's Unix socket, on loopback HTTP with a token, and called in
+//! process by the CLI when no daemon runs.
+
+mod audit;
+mod fhir;
+mod grants;
+mod guard;
+mod identity;
+mod pairing;
+mod records;
+mod reply;
+pub(crate) mod types;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, post};
+use axum::{Extension, Json, Router};
+use utoipa::OpenApi;
+
+pub(crate) use guard::{Token, guarded};
+
+use crate::service::Node;
+
+/// The largest request body: requests name files, they do not carry them.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Who is calling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// A process of the same user: the Unix socket or this very process.
+    Local,
+    /// Loopback HTTP with the token.
+    Http,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "metaclinic local API", description = "What the command line can do, a program can do."),
+    paths(
+        identity::status,
+        identity::identity,
+        identity::safety_number,
+        pairing::peers,
+        pairing::offer,
+        pairing::confirm,
+        pairing::accept,
+        records::import,
+        records::save,
+        records::fetch,
+        records::verify,
+        grants::list,
+        grants::give,
+        grants::revoke,
+        audit::show,
+        audit::verify,
+        fhir::search,
+        fhir::read,
+    )
+)]
+struct Document;
+
+/// All routes over `node`, for callers that come by `transport`.
+pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
+    let api = Router::new()
+        .route("/status", get(identity::status))
+        .route("/identity", get(identity::identity))
+        .route("/identity/safety-number/{peer}", get(identity::safety_number))
+        .route("/peers", get(pairing::peers))
+        .route("/pairing/offer", post(pairing::offer))
+        .route("/pairing/confirm", post(pairing::confirm))
+        .route("/pairing/accept", post(pairing::accept))
+        .route("/records/import", post(records::import))
+        .route("/records/save", post(records::save))
+        .route("/records/fetch", post(records::fetch))
+        .route("/records/verify", post(records::verify))
+        .route("/grants", get(grants::list).post(grants::give))
+        .route("/grants/{id}", delete(grants::revoke))
+        .route("/audit", get(audit::show))
+        .route("/audit/verify", post(audit::verify))
+        .route("/openapi.json", get(|| async { Json(Document::openapi()) }));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/fhir/R4/{resource_type}", get(fhir::search))
+        .route("/fhir/R4/{resource_type}/{id}", get(fhir::read))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(|| async { "ready\n" }))
+        .fallback(reply::no_such_route)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(Extension(transport))
+        .with_state(node)
+}

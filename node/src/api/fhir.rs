@@ -1,0 +1,54 @@
+//! `/fhir/R4/…`: read and search of FHIR R4 (4.0.1), RESTful API. Problems are OperationOutcomes.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::reply;
+use crate::service::problem::{Kind, Problem};
+use crate::service::{Node, blocking};
+
+/// Search: a searchset Bundle.
+#[utoipa::path(get, path = "/fhir/R4/{resource_type}", responses((status = 200, description = "Bundle"), (status = 400)))]
+pub(super) async fn search(
+    State(node): State<Arc<Node>>,
+    Path(resource_type): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = match query {
+        Some(parameters) if !parameters.is_empty() => format!("{resource_type}?{parameters}"),
+        _ => resource_type,
+    };
+    answer(blocking(move || node.search("/fhir/R4", &query)).await)
+}
+
+/// Read: one resource as it was imported.
+#[utoipa::path(get, path = "/fhir/R4/{resource_type}/{id}", responses((status = 200, description = "resource"), (status = 404)))]
+pub(super) async fn read(
+    State(node): State<Arc<Node>>,
+    Path((resource_type, id)): Path<(String, String)>,
+) -> Response {
+    answer(blocking(move || node.record_get(&resource_type, &id)).await)
+}
+
+fn answer(result: Result<String, Problem>) -> Response {
+    match result {
+        Ok(text) => reply::fhir_json(StatusCode::OK, text),
+        Err(problem) => {
+            let code = match problem.kind {
+                Kind::Failed => "exception",
+                Kind::WrongUse => "invalid",
+                Kind::NotFound => "not-found",
+                Kind::Denied => "forbidden",
+            };
+            let mut diagnostics = problem.message.clone();
+            if let Some(next) = &problem.next {
+                diagnostics = format!("{diagnostics}; {next}");
+            }
+            let outcome = records::operation_outcome("error", code, &diagnostics);
+            reply::fhir_json(reply::status(problem.kind), outcome)
+        }
+    }
+}

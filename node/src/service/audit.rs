@@ -1,0 +1,116 @@
+//! The trail: what is written, and how it is shown and checked.
+
+use keys::{AuditAction, AuditEvent, DenyReason, GrantId, IdentityId, Outcome, Purpose, Timestamp};
+use store::StoreError;
+
+use super::Node;
+use super::problem::{Problem, Tried};
+use crate::api::types::{AuditLine, AuditPage, AuditVerification};
+use crate::clock;
+
+/// The most entries one page shows.
+pub(crate) const MAX_PAGE: usize = 10_000;
+
+/// Something the person at this home did.
+pub(crate) fn event(now: Timestamp, action: AuditAction, count: u64) -> (Timestamp, AuditEvent) {
+    let event = AuditEvent {
+        who: "local".to_owned(),
+        action,
+        object: None,
+        purpose: None,
+        grant: None,
+        count,
+        outcome: Outcome::Allowed,
+    };
+    (now, event)
+}
+
+/// Something a peer did or was refused.
+pub(crate) fn peer_event(
+    peer: &IdentityId,
+    action: AuditAction,
+    purpose: Option<Purpose>,
+    grant: Option<GrantId>,
+    count: u64,
+    outcome: Outcome,
+) -> (Timestamp, AuditEvent) {
+    let event = AuditEvent { who: peer.to_string(), action, object: None, purpose, grant, count, outcome };
+    (clock::now(), event)
+}
+
+/// A refusal; `who` is an identity or a device.
+pub(crate) fn refusal(who: String, reason: DenyReason) -> (Timestamp, AuditEvent) {
+    let event = AuditEvent {
+        who,
+        action: AuditAction::Refuse,
+        object: None,
+        purpose: None,
+        grant: None,
+        count: 0,
+        outcome: Outcome::Denied(reason),
+    };
+    (clock::now(), event)
+}
+
+impl Node {
+    /// Entries from `from`, at most `limit`; without `from` the newest.
+    ///
+    /// # Errors
+    /// [`Problem`] when the trail cannot be read.
+    pub(crate) fn audit_show(&self, from: Option<u64>, limit: usize) -> Result<AuditPage, Problem> {
+        let total = self.store.audit_count();
+        let limit = limit.clamp(1, MAX_PAGE);
+        let from = from.unwrap_or_else(|| total.saturating_sub(limit as u64));
+        let entries = self.store.audit_entries(from, limit).tried("read the audit trail")?;
+        Ok(AuditPage { entries: entries.into_iter().map(line).collect(), total })
+    }
+
+    /// Recomputes chain and signed heads.
+    ///
+    /// # Errors
+    /// [`Problem`] when the trail cannot be read at all; a trail that is wrong is a result.
+    pub(crate) fn audit_verify(&self) -> Result<AuditVerification, Problem> {
+        match self.store.audit_verify(clock::now()) {
+            Ok(report) => Ok(AuditVerification {
+                entries: report.entries,
+                verified: true,
+                head: keys::base32(&report.head),
+                checkpoints: report.checkpoints,
+                reason: None,
+            }),
+            Err(
+                error @ (StoreError::Trail(_) | StoreError::TrailCut { .. } | StoreError::Damaged { .. }),
+            ) => Ok(AuditVerification {
+                entries: self.store.audit_count(),
+                verified: false,
+                head: String::new(),
+                checkpoints: 0,
+                reason: Some(Problem::failed("not as it was written").because(error).message),
+            }),
+            Err(error) => Err(Problem::failed("cannot check the audit trail").because(error)),
+        }
+    }
+}
+
+fn line(entry: keys::AuditEntry) -> AuditLine {
+    let event = entry.event;
+    AuditLine {
+        seq: entry.seq,
+        time: clock::rfc3339(entry.time),
+        who: event.who,
+        action: name_of(&event.action),
+        object: event.object.map(|o| keys::base32(&o)),
+        purpose: event.purpose.map(|p| p.to_string()),
+        grant: event.grant.map(|g| g.to_string()),
+        count: event.count,
+        outcome: match event.outcome {
+            Outcome::Allowed => "allowed".to_owned(),
+            Outcome::Failed => "failed".to_owned(),
+            Outcome::Denied(reason) => format!("denied: {reason}"),
+        },
+    }
+}
+
+fn name_of(action: &AuditAction) -> String {
+    serde_json::to_value(action).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}

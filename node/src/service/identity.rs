@@ -1,0 +1,74 @@
+//! This home's identity, its devices, and its state at a glance.
+
+use keys::{DeviceCertificate, IdentityId};
+
+use super::problem::{Problem, Tried};
+use super::{Node, read};
+use crate::api::types::{DeviceInfo, IdentityInfo, SafetyNumber, Status};
+use crate::clock;
+
+impl Node {
+    /// This device's certificate.
+    ///
+    /// # Errors
+    /// [`Problem`] when it has expired.
+    pub(crate) fn certificate(&self) -> Result<DeviceCertificate, Problem> {
+        DeviceCertificate::verify(self.keyring.certificate(), clock::now())
+            .tried("use this device's certificate")
+    }
+
+    /// Identity and devices.
+    ///
+    /// # Errors
+    /// [`Problem`] when the certificate has expired.
+    pub(crate) fn identity_info(&self) -> Result<IdentityInfo, Problem> {
+        let certificate = self.certificate()?;
+        Ok(IdentityInfo {
+            identity: certificate.identity.to_string(),
+            device: certificate.device.to_string(),
+            role: certificate.kind.to_string(),
+            name: certificate.name,
+            devices: vec![DeviceInfo {
+                device: certificate.device.to_string(),
+                name: certificate.device_name,
+                epoch: certificate.epoch,
+                not_after: clock::rfc3339(certificate.not_after),
+                this: true,
+            }],
+        })
+    }
+
+    /// The number that both people see for each other.
+    ///
+    /// # Errors
+    /// [`Problem`] when no such peer is known and it is not an identity.
+    pub(crate) fn safety_number(&self, other: &str) -> Result<SafetyNumber, Problem> {
+        let other: IdentityId = match other.parse() {
+            Ok(identity) => identity,
+            Err(_) => read(&self.peers).resolve(other)?.certificate.identity,
+        };
+        Ok(SafetyNumber {
+            identity: other.to_string(),
+            safety_number: keys::safety_number(&self.keyring.identity().id(), &other),
+        })
+    }
+
+    /// Health of the node.
+    pub(crate) fn status(&self) -> Status {
+        let connected = self.network.get().map(net::Network::peers).unwrap_or_default();
+        Status {
+            identity: self.keyring.identity().id().to_string(),
+            device: self.keyring.device().id().to_string(),
+            role: self.keyring.kind().to_string(),
+            name: self.keyring.name().to_owned(),
+            home: self.home.root().display().to_string(),
+            daemon: self.daemon,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            peers: read(&self.peers).list(&connected),
+            records: self.store.record_count(),
+            audit_entries: self.store.audit_count(),
+            listen: self.network.get().map(net::Network::addresses).unwrap_or_default(),
+            uptime_s: self.opened.elapsed().as_secs(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Who this home is paired with, and where they were last seen.
+
+use std::collections::{BTreeMap, HashSet};
+
+use keys::{DeviceCard, DeviceCertificate, DeviceId, IdentityId, Signed, Timestamp, codec};
+use serde::{Deserialize, Serialize};
+use store::{DocumentKind, Store};
+
+use super::problem::{Problem, Tried};
+use super::{Node, audit, write};
+use crate::api::types::Peer;
+use crate::clock;
+
+/// The most peers a home pairs with.
+const MAX_PEERS: usize = 10_000;
+/// The largest stored peer document.
+const MAX_PEER_BYTES: usize = 64 * 1024;
+
+/// A paired device.
+#[derive(Clone)]
+pub(crate) struct PairedPeer {
+    /// Its verified certificate.
+    pub certificate: DeviceCertificate,
+    /// What was verified, and where it was last seen.
+    pub card: DeviceCard,
+    /// When it was paired.
+    pub paired: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PeerDocument {
+    version: u8,
+    card: DeviceCard,
+    paired: Timestamp,
+}
+
+/// All paired devices, by device.
+#[derive(Default)]
+pub(crate) struct Peers {
+    by_device: BTreeMap<DeviceId, PairedPeer>,
+}
+
+impl Peers {
+    /// Reads them from the store. A peer whose certificate has expired is still known by name.
+    ///
+    /// # Errors
+    /// [`Problem`] when the store cannot be read.
+    pub(crate) fn load(store: &Store) -> Result<Self, Problem> {
+        let mut peers = Self::default();
+        for (_, bytes) in store.documents(DocumentKind::Peer).tried("read the peers")? {
+            let document: PeerDocument =
+                codec::decode("peer", &bytes, MAX_PEER_BYTES).tried("read a stored peer")?;
+            let certificate = DeviceCertificate::verify(&document.card.certificate, document.paired)
+                .tried("check a stored peer's certificate")?;
+            let peer = PairedPeer { certificate, card: document.card, paired: document.paired };
+            peers.by_device.insert(peer.certificate.device, peer);
+        }
+        Ok(peers)
+    }
+
+    /// The peer with this device.
+    pub(crate) fn by_device(&self, device: &DeviceId) -> Option<&PairedPeer> {
+        self.by_device.get(device)
+    }
+
+    /// A peer with this identity.
+    pub(crate) fn by_identity(&self, identity: &IdentityId) -> Option<&PairedPeer> {
+        self.by_device.values().find(|p| p.certificate.identity == *identity)
+    }
+
+    /// The devices that may connect.
+    pub(crate) fn devices(&self) -> HashSet<DeviceId> {
+        self.by_device.keys().copied().collect()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PairedPeer> {
+        self.by_device.values()
+    }
+
+    /// Finds the one peer that `who` names: an identity, a device, the beginning of either, or a name.
+    ///
+    /// # Errors
+    /// [`Problem`] when none or more than one fits.
+    pub(crate) fn resolve(&self, who: &str) -> Result<&PairedPeer, Problem> {
+        let fits = |p: &&PairedPeer| {
+            let c = &p.certificate;
+            let begins = |id: String| who.len() >= 8 && id.starts_with(who);
+            begins(c.identity.to_string()) || begins(c.device.to_string()) || c.name.eq_ignore_ascii_case(who)
+        };
+        let mut found = self.by_device.values().filter(fits);
+        match (found.next(), found.next()) {
+            (Some(peer), None) => Ok(peer),
+            (None, _) => Err(Problem::not_found("no paired peer goes by that name or id")
+                .next("list them with: metaclinic pair list")),
+            (Some(_), Some(_)) => Err(Problem::wrong_use("more than one paired peer goes by that name")
+                .next("use the identity that `metaclinic pair list` shows")),
+        }
+    }
+
+    /// All of them for a table.
+    pub(crate) fn list(&self, connected: &[DeviceId]) -> Vec<Peer> {
+        let row = |p: &PairedPeer| Peer {
+            identity: p.certificate.identity.to_string(),
+            device: p.certificate.device.to_string(),
+            role: p.certificate.kind.to_string(),
+            name: p.certificate.name.clone(),
+            device_name: p.certificate.device_name.clone(),
+            paired: clock::rfc3339(p.paired),
+            connected: connected.contains(&p.certificate.device),
+        };
+        self.by_device.values().map(row).collect()
+    }
+}
+
+impl Node {
+    /// Remembers a newly paired device and lets it connect.
+    ///
+    /// # Errors
+    /// [`Problem`] when it cannot be stored or there are too many.
+    pub(crate) fn add_peer(&self, card: DeviceCard, certificate: DeviceCertificate) -> Result<(), Problem> {
+        let now = clock::now();
+        let mut peers = write(&self.peers);
+        if peers.by_device.len() >= MAX_PEERS && !peers.by_device.contains_key(&certificate.device) {
+            return Err(Problem::failed(format!("a home pairs with at most {MAX_PEERS} devices")));
+        }
+        let event = audit::peer_event(
+            &certificate.identity,
+            keys::AuditAction::Pair,
+            None,
+            None,
+            1,
+            keys::Outcome::Allowed,
+        );
+        self.save_peer(&card, &certificate.device, now, vec![event])?;
+        peers.by_device.insert(certificate.device, PairedPeer { certificate, card, paired: now });
+        if let Some(network) = self.network.get() {
+            network.allow(peers.devices());
+        }
+        Ok(())
+    }
+
+    /// Takes over a known device's newer card (certificate, addresses).
+    ///
+    /// # Errors
+    /// [`Problem`] when the card is not this device's or vouched for by another identity than before.
+    pub(crate) fn refresh_peer(&self, device: &DeviceId, card: DeviceCard) -> Result<(), Problem> {
+        let certificate =
+            DeviceCertificate::verify(&card.certificate, clock::now()).tried("check a certificate")?;
+        let mut peers = write(&self.peers);
+        let Some(known) = peers.by_device.get_mut(device) else {
+            return Err(Problem::denied("this device is not paired"));
+        };
+        let same = certificate.device == *device && certificate.identity == known.certificate.identity;
+        if !same || certificate.epoch < known.certificate.epoch {
+            return Err(Problem::denied(
+                "a certificate of another device, another identity or an older epoch",
+            ));
+        }
+        if known.card.addresses != card.addresses
+            || known.card.blob_addresses != card.blob_addresses
+            || known.card.certificate != card.certificate
+        {
+            self.save_peer(&card, device, known.paired, Vec::new())?;
+            known.card = card;
+            known.certificate = certificate;
+        }
+        Ok(())
+    }
+
+    fn save_peer(
+        &self,
+        card: &DeviceCard,
+        device: &DeviceId,
+        paired: Timestamp,
+        events: Vec<(Timestamp, keys::AuditEvent)>,
+    ) -> Result<(), Problem> {
+        let document = codec::encode(&PeerDocument { version: 1, card: card.clone(), paired });
+        self.store
+            .put_document(DocumentKind::Peer, device.as_bytes(), &document, events)
+            .tried("keep the peer")
+    }
+
+    /// What this device tells others about itself.
+    pub(crate) fn own_card(&self) -> DeviceCard {
+        let network = self.network.get();
+        DeviceCard {
+            certificate: own_certificate(self),
+            addresses: network.map(net::Network::addresses).unwrap_or_default(),
+            blob_addresses: network.map(net::Network::blob_addresses).unwrap_or_default(),
+        }
+    }
+}
+
+fn own_certificate(node: &Node) -> Signed<DeviceCertificate> {
+    node.keyring.certificate().clone()
+}

@@ -1,0 +1,8 @@
+//! The program from outside: commands, daemons, sockets, signals.
+
+mod api;
+mod commands;
+mod demo;
+mod exchange;
+mod faults;
+mod homes;
