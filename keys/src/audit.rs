@@ -55,6 +55,14 @@ pub enum AuditAction {
     Verify,
     /// Records left as a file.
     Export,
+    /// A room was made here.
+    RoomCreate,
+    /// A room's owner changed who is in it.
+    RoomMembers,
+    /// This home joined a room.
+    RoomJoin,
+    /// Changes of a room were refused.
+    RoomRefuse,
 }
 
 /// How it ended.

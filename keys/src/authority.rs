@@ -15,6 +15,7 @@ const MAX_GRANTS: usize = 10_000;
 const MAX_REVOKED: usize = 100_000;
 
 /// The grants and revocations of one owner. What is not granted is denied.
+#[derive(Clone)]
 pub struct Authority {
     owner: IdentityId,
     grants: BTreeMap<GrantId, Grant>,
@@ -96,6 +97,12 @@ impl Authority {
     /// Every revoked grant, for the next, cumulative revocation.
     pub fn revoked(&self) -> impl Iterator<Item = &GrantId> {
         self.revoked.iter()
+    }
+
+    /// Treats every grant that was added so far as taken back: for an owner whose list of revocations cannot be
+    /// read any more. Each later list has to carry them on.
+    pub fn revoke_all(&mut self) {
+        self.revoked.extend(self.grants.keys());
     }
 
     /// Whether this grant was taken back.
@@ -189,7 +196,14 @@ const fn rank(reason: DenyReason) -> u8 {
         DenyReason::NotYetValid => 2,
         DenyReason::OtherPurpose => 3,
         DenyReason::OutOfScope => 4,
-        DenyReason::NoGrant | DenyReason::UnknownPeer => 5,
+        DenyReason::NoGrant
+        | DenyReason::UnknownPeer
+        | DenyReason::Role
+        | DenyReason::RateLimited
+        | DenyReason::Malformed
+        | DenyReason::WrongCode
+        | DenyReason::Declined
+        | DenyReason::NotAllowed => 5,
     }
 }
 
@@ -240,7 +254,7 @@ pub struct Denied {
 }
 
 /// Why something was denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DenyReason {
     /// Nothing was ever granted to this identity.
@@ -257,6 +271,18 @@ pub enum DenyReason {
     OtherPurpose,
     /// The peer is not known here.
     UnknownPeer,
+    /// The peer is no member of the room, or its role there does not permit it.
+    Role,
+    /// The peer asks too often, or for too much at once.
+    RateLimited,
+    /// What the peer sent is too large, of another version, or not what the protocol allows.
+    Malformed,
+    /// A pairing was tried with a wrong code.
+    WrongCode,
+    /// The person here said no.
+    Declined,
+    /// The peer is known, but this is not open to it.
+    NotAllowed,
 }
 
 impl fmt::Display for DenyReason {
@@ -269,6 +295,12 @@ impl fmt::Display for DenyReason {
             Self::OutOfScope => "outside the scope of the grant",
             Self::OtherPurpose => "the grant is for another purpose",
             Self::UnknownPeer => "unknown peer",
+            Self::Role => "no member, or the role does not permit it",
+            Self::RateLimited => "too often or too much at once",
+            Self::Malformed => "malformed, too large or of another version",
+            Self::WrongCode => "wrong code",
+            Self::Declined => "declined by the person",
+            Self::NotAllowed => "not open to this peer",
         })
     }
 }

@@ -302,8 +302,8 @@ pub struct Revocation {
 
 impl Signable for Revocation {
     const DOMAIN: &'static str = "metaclinic/revocation/1";
-    /// About 1,900 grants; the limit of the message that carries it.
-    const MAX_BYTES: usize = 64 * 1024;
+    /// About 30,000 grants.
+    const MAX_BYTES: usize = 1024 * 1024;
 }
 
 impl Revocation {

@@ -217,3 +217,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_list_at_its_limit_is_applied_and_one_over_it_changes_nothing() {
+    let id = |n: u32| {
+        let mut bytes = [0xff; 32];
+        bytes[..4].copy_from_slice(&n.to_be_bytes());
+        GrantId::from_bytes(bytes)
+    };
+    let (mut authority, ids) = authority(&[grant()]);
+    let full = revoke(1, (0..30_000).map(id).collect());
+    assert!(full.body().len() <= <Revocation as crate::signed::Signable>::MAX_BYTES);
+    authority.apply_revocation(&full).expect("30,000 fit");
+    let mut over: Vec<GrantId> = (0..32_000).map(id).collect();
+    over.push(ids[0]);
+    let mut copy = authority.clone();
+    assert!(matches!(copy.apply_revocation(&revoke(2, over)), Err(GrantError::Signature(_))));
+    assert_eq!(copy.revocation_epoch(), 1);
+    assert!(!copy.is_revoked(&ids[0]));
+}
+
+#[test]
+fn everything_can_be_taken_back_without_a_list() {
+    let (mut authority, ids) = authority(&[grant()]);
+    authority.revoke_all();
+    assert_eq!(reason(&authority, at(1)), Some(DenyReason::Revoked));
+    assert_eq!(authority.revoked().copied().collect::<Vec<_>>(), ids);
+}

@@ -36,8 +36,10 @@ pub struct DeviceCard {
 }
 
 impl DeviceCard {
-    /// This card with only as many and as long addresses as a frame has room for, the first ones first.
-    pub(super) fn fitted(mut self) -> Self {
+    /// This card with only as many and as long addresses as a frame has room for, the first ones first; what is no
+    /// printable ASCII is left out.
+    #[must_use]
+    pub fn fitted(mut self) -> Self {
         let fit = |list: &mut Vec<String>, limit: usize| {
             list.retain(|address| address_is_sound(address, limit));
             list.truncate(MAX_ADDRESSES);

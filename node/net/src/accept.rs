@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use keys::DeviceId;
+use keys::{DenyReason, DeviceId};
 use libp2p::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -14,9 +14,10 @@ use crate::limit::{Buckets, Slots};
 use crate::network::NetEvent;
 use crate::pair::PairStream;
 use crate::peer::device_id;
-use crate::protocol::{PAIR_RATE, Protocol, Timing};
+use crate::protocol::{Kind, Protocol, Timing};
 use crate::request;
-use crate::streams::Arrival;
+use crate::room::RoomStream;
+use crate::streams::{Arrival, Line};
 use crate::swarm::Command;
 
 /// Requests that are read or wait for their answer, of all devices together.
@@ -28,8 +29,8 @@ const REFUSALS: usize = 64;
 /// Devices whose request rate is watched.
 const WATCHED_DEVICES: usize = 1_024;
 
-/// Request rates of each device; no protocol means pairing.
-type Rates = Buckets<(DeviceId, Option<Protocol>)>;
+/// How often each device opens each kind of stream.
+type Rates = Buckets<(DeviceId, Kind)>;
 
 /// What the loop needs to judge a stream.
 pub(crate) struct Acceptor {
@@ -44,15 +45,16 @@ pub(crate) struct Acceptor {
     refusals: Arc<Semaphore>,
     /// One pairing that another device began.
     pairing: Arc<Semaphore>,
+    rooms: Slots,
 }
 
 impl Acceptor {
     pub(crate) fn new(
         door: Door,
         commands: mpsc::WeakSender<Command>,
+        rooms: Slots,
         timing: Timing,
-        tasks: &TaskTracker,
-        cancel: &CancellationToken,
+        (tasks, cancel): (&TaskTracker, &CancellationToken),
     ) -> Self {
         Self {
             door,
@@ -60,10 +62,11 @@ impl Acceptor {
             timing,
             tasks: tasks.clone(),
             cancel: cancel.clone(),
-            rates: Mutex::new(Buckets::new(WATCHED_DEVICES * (Protocol::ALL.len() + 1))),
+            rates: Mutex::new(Buckets::new(WATCHED_DEVICES * Kind::all().count())),
             requests: Slots::new(REQUESTS_PER_PEER, REQUESTS),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             pairing: Arc::new(Semaphore::new(1)),
+            rooms,
         }
     }
 
@@ -71,11 +74,13 @@ impl Acceptor {
     pub(crate) fn spawn(self, mut arrivals: mpsc::Receiver<Arrival>) {
         let (tasks, cancel) = (self.tasks.clone(), self.cancel.clone());
         let judge = async move {
-            while let Some(Arrival { peer, protocol, stream }) = arrivals.recv().await {
+            while let Some(Arrival { peer, protocol, line }) = arrivals.recv().await {
                 let Some(device) = device_id(&peer) else { continue };
-                match Protocol::ALL.into_iter().find(|p| p.stream() == protocol) {
-                    Some(request) => self.on_request(device, request, stream),
-                    None => self.on_pairing(device, stream),
+                match Kind::all().find(|kind| kind.stream() == protocol) {
+                    Some(Kind::Request(request)) => self.on_request(device, request, line.stream),
+                    Some(Kind::Pair) => self.on_pairing(device, line),
+                    Some(Kind::RoomSync) => self.on_room_sync(device, line),
+                    None => {}
                 }
             }
         };
@@ -84,16 +89,16 @@ impl Acceptor {
 
     fn on_request(&self, peer: DeviceId, protocol: Protocol, stream: Stream) {
         if !self.door.allows(&peer) {
-            return self.door.refused(Some(peer), "request of an unknown device");
+            return self.door.refused(Some(peer), DenyReason::UnknownPeer, "request of an unknown device");
         }
-        if !self.within_rate(peer, Some(protocol)) {
-            self.door.refused(Some(peer), "requests come too often");
-            return self.refuse(stream, "too many requests");
+        if !self.within_rate(peer, Kind::Request(protocol)) {
+            self.door.refused(Some(peer), DenyReason::RateLimited, "requests come too often");
+            return self.put_off(stream, "too many requests");
         }
         match self.requests.take(peer) {
             None => {
-                self.door.refused(Some(peer), "too many requests at once");
-                self.refuse(stream, "busy");
+                self.door.refused(Some(peer), DenyReason::RateLimited, "too many requests at once");
+                self.put_off(stream, "busy");
             }
             Some(place) => {
                 let common = (self.door.clone(), self.timing);
@@ -102,19 +107,22 @@ impl Acceptor {
         }
     }
 
-    fn on_pairing(&self, peer: DeviceId, stream: Stream) {
+    fn on_pairing(&self, peer: DeviceId, line: Line) {
         if !self.door.strangers() {
-            return self.door.refused(Some(peer), "pairing while no offer is open");
+            return self.door.refused(Some(peer), DenyReason::NotAllowed, "pairing while no offer is open");
         }
-        if !self.within_rate(peer, None) {
-            return self.door.refused(Some(peer), "pairings come too often");
+        if !self.within_rate(peer, Kind::Pair) {
+            return self.door.refused(Some(peer), DenyReason::RateLimited, "pairings come too often");
         }
         let Ok(place) = self.pairing.clone().try_acquire_owned() else {
-            return self.door.refused(Some(peer), "a second pairing at the same time");
+            return self.door.refused(
+                Some(peer),
+                DenyReason::RateLimited,
+                "a second pairing at the same time",
+            );
         };
         let (held, until) = oneshot::channel();
-        let stream =
-            PairStream::new(peer, stream, held, Some(place), self.timing, (&self.tasks, &self.cancel));
+        let stream = PairStream::new(peer, line, held, Some(place), self.timing, (&self.tasks, &self.cancel));
         let (commands, door) = (self.commands.clone(), self.door.clone());
         self.run(async move {
             // The connection must be held before the node can see the stream and drop it.
@@ -126,17 +134,38 @@ impl Acceptor {
         });
     }
 
-    fn within_rate(&self, peer: DeviceId, protocol: Option<Protocol>) -> bool {
-        let rate = protocol.map_or(PAIR_RATE, Protocol::rate);
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.take(Instant::now(), (peer, protocol), rate)
+    fn on_room_sync(&self, peer: DeviceId, line: Line) {
+        if !self.door.allows(&peer) {
+            return self.door.refused(
+                Some(peer),
+                DenyReason::UnknownPeer,
+                "room stream of an unknown device",
+            );
+        }
+        if !self.within_rate(peer, Kind::RoomSync) {
+            return self.door.refused(Some(peer), DenyReason::RateLimited, "room streams come too often");
+        }
+        let Some(place) = self.rooms.take(peer) else {
+            return self.door.refused(Some(peer), DenyReason::RateLimited, "too many room streams at once");
+        };
+        let timing = (self.timing.first_byte, self.timing);
+        let common = (&self.tasks, &self.cancel);
+        let stream = RoomStream::new(line, (peer, place), self.door.clone(), timing, common);
+        if !self.door.offer(NetEvent::RoomSync(stream)) {
+            tracing::warn!("the node lags behind: a room stream is closed");
+        }
     }
 
-    fn refuse(&self, stream: Stream, reason: &'static str) {
+    fn within_rate(&self, peer: DeviceId, kind: Kind) -> bool {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.take(Instant::now(), (peer, kind), kind.rate())
+    }
+
+    fn put_off(&self, stream: Stream, reason: &'static str) {
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             let idle = self.timing.idle;
             self.run(async move {
-                request::refuse(stream, reason, idle).await;
+                request::put_off(stream, reason, idle).await;
                 drop(permit);
             });
         }

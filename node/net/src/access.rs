@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use keys::DeviceId;
+use keys::{DenyReason, DeviceId};
 use tokio::sync::{mpsc, watch};
 
 use crate::limit::Buckets;
@@ -51,17 +51,22 @@ impl Door {
     }
 
     /// Tells the node that something was refused; a flood of refusals is thinned out.
-    pub(crate) fn refused(&self, peer: Option<DeviceId>, what: &'static str) {
+    pub(crate) fn refused(&self, peer: Option<DeviceId>, reason: DenyReason, what: &'static str) {
         tracing::debug!(?peer, what, "refused");
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if refusals.take(Instant::now(), (), REFUSAL_RATE) {
-            self.tell(NetEvent::Refused { peer, what });
+            self.tell(NetEvent::Refused { peer, reason, what });
         }
     }
 
     /// Gives the node an event without waiting; false when the node lags behind or is gone.
     pub(crate) fn tell(&self, event: NetEvent) -> bool {
         self.events.try_send(event).is_ok()
+    }
+
+    /// As [`Door::tell`], but leaves half of the queue to other events.
+    pub(crate) fn offer(&self, event: NetEvent) -> bool {
+        self.events.capacity() > self.events.max_capacity() / 2 && self.tell(event)
     }
 
     /// Resolves when the device is no longer on the allow list, or the network is gone.

@@ -14,11 +14,14 @@ use tokio::sync::mpsc;
 use crate::access::Door;
 use crate::error::NetError;
 use crate::gate::{self, Gate};
-use crate::protocol::{PAIR, Protocol, Timing};
+use crate::protocol::{Kind, Timing};
 use crate::streams::{Arrival, Streams};
 
-/// Streams of one connection; each may hold 256 KiB that nobody has read (the Yamux window).
-const STREAMS_PER_CONNECTION: usize = 64;
+/// Streams of one connection as Yamux counts them; it closes a connection that goes beyond. A stream holds at
+/// most 256 KiB that nobody has read: with this number Yamux has promised all of its 1 GiB for a connection, and
+/// lets no stream hold more, which a peer could otherwise bring about by reading and sending fast at first.
+/// What is really open is bounded by the slots of each protocol and by [`NEGOTIATING_STREAMS`].
+const STREAMS_PER_CONNECTION: usize = 4_096;
 /// Inbound streams of one connection whose protocol is not agreed yet.
 const NEGOTIATING_STREAMS: usize = 32;
 /// A connection without streams is closed after this long.
@@ -53,13 +56,13 @@ pub(crate) fn build(
     let identify = identify::Config::new(FAMILY.to_owned(), key.public())
         .with_agent_version(agent.to_owned())
         .with_cache_size(0);
-    let protocols = Protocol::ALL.into_iter().map(Protocol::stream).chain([PAIR]).collect();
+    let protocols = Kind::all().map(Kind::stream).collect();
     let (streams, arrivals) = Streams::new(protocols, timing.connect);
     let behaviour = Behaviour {
         gate: Gate::new(door.clone()),
         limits: gate::limits(),
         identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::default(),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(timing.ping).with_timeout(timing.pong)),
         streams,
     };
     let swarm = SwarmBuilder::with_existing_identity(key)

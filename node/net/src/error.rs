@@ -56,6 +56,18 @@ pub enum NetError {
         /// The peer's words, at most 200 bytes, without control characters.
         reason: String,
     },
+    /// The peer cannot do it now: asked too often, or too much at once. It may a little later.
+    #[error("the peer is busy: {reason}")]
+    Later {
+        /// As of [`NetError::Refused`].
+        reason: String,
+    },
+    /// The peer tried and could not.
+    #[error("the peer could not answer: {reason}")]
+    Failed {
+        /// As of [`NetError::Refused`].
+        reason: String,
+    },
     /// Something is larger than its limit.
     #[error("{what} of {size} bytes is above the limit of {limit} bytes")]
     TooLarge {
@@ -81,6 +93,9 @@ pub enum NetError {
     /// The blob store on this disk failed.
     #[error("the blob store failed")]
     BlobStore(#[source] Source),
+    /// All places are taken; some are free when others are done.
+    #[error("too many {0} at once")]
+    TooMany(&'static str),
     /// The network was shut down.
     #[error("the network is stopped")]
     Stopped,

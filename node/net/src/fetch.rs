@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU64;
 
-use iroh::endpoint::{Connection, ReadError};
+use iroh::endpoint::{Connection, ConnectionError, ReadError};
 use iroh::{Endpoint, EndpointAddr};
 use iroh_blobs::get::fsm::{
     self, AtBlobHeaderNextError, BlobContentNext, ConnectedNext, DecodeError, EndBlobNext,
@@ -43,8 +43,10 @@ pub(crate) async fn fetch(
     }
     let connection = connect(&from).await?;
     let result = download(blobs, &connection, hash, max_bytes, from.timing).await;
+    // Why the peer closed says more than the stream that broke with it.
+    let closed = connection.close_reason().as_ref().and_then(closed_by_peer);
     connection.close(0u32.into(), b"done");
-    result?;
+    result.map_err(|error| closed.unwrap_or(error))?;
     if blobs.size(hash).await?.is_none() {
         return Err(NetError::BlobMissing);
     }
@@ -143,13 +145,23 @@ fn read_error(source: std::io::Error) -> NetError {
         Some(ReadError::Reset(code)) if *code == ERR_PERMISSION => {
             NetError::Refused { reason: "not allowed to have this blob".to_owned() }
         }
-        Some(ReadError::Reset(code)) if *code == ERR_LIMIT => NetError::Refused { reason: "busy".to_owned() },
+        Some(ReadError::Reset(code)) if *code == ERR_LIMIT => busy(),
         Some(ReadError::Reset(_)) => NetError::BlobMissing,
-        Some(ReadError::ConnectionLost(iroh::endpoint::ConnectionError::ApplicationClosed(close)))
-            if close.error_code == ERR_PERMISSION =>
-        {
-            NetError::Refused { reason: "this device is not allowed".to_owned() }
-        }
         _ => NetError::Lost(source.into()),
     }
+}
+
+/// What the peer says by closing the connection; none when it is not a no.
+fn closed_by_peer(reason: &ConnectionError) -> Option<NetError> {
+    match reason {
+        ConnectionError::ApplicationClosed(close) if close.error_code == ERR_PERMISSION => {
+            Some(NetError::Refused { reason: "this device is not allowed".to_owned() })
+        }
+        ConnectionError::ApplicationClosed(close) if close.error_code == ERR_LIMIT => Some(busy()),
+        _ => None,
+    }
+}
+
+fn busy() -> NetError {
+    NetError::Later { reason: "too many attachments asked for".to_owned() }
 }

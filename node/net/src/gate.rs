@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use keys::DeviceId;
+use keys::{DenyReason, DeviceId};
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::{
@@ -67,6 +67,15 @@ impl Barred {
             Self::OtherKey => "connection with a key that is not ed25519",
             Self::TooManyStrangers => "connection of another unknown device while pairing",
             Self::TooOften => "connections come too often",
+        }
+    }
+
+    /// The same as a reason.
+    pub(crate) const fn reason(self) -> DenyReason {
+        match self {
+            Self::Unknown => DenyReason::UnknownPeer,
+            Self::OtherKey => DenyReason::Malformed,
+            Self::TooManyStrangers | Self::TooOften => DenyReason::RateLimited,
         }
     }
 }

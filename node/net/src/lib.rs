@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Everything that arrives is bounded before memory is taken for it: connections by the gate, streams by
-//! slots, frames by the limit of their protocol, requests by a token bucket for each peer.
+//! slots, frames by the limit of their protocol, requests by a token bucket for each peer, room streams by one
+//! for each stream.
 
 mod accept;
 mod access;
@@ -22,6 +23,7 @@ mod blobs;
 mod error;
 mod fetch;
 mod frame;
+mod framed;
 mod gate;
 mod limit;
 mod network;
@@ -29,6 +31,7 @@ mod pair;
 mod peer;
 mod protocol;
 mod request;
+mod room;
 mod serve;
 mod streams;
 mod swarm;
@@ -40,4 +43,5 @@ pub use error::NetError;
 pub use network::{NetEvent, Network, NetworkConfig};
 pub use pair::PairStream;
 pub use protocol::Protocol;
-pub use request::IncomingRequest;
+pub use request::{Decline, IncomingRequest};
+pub use room::{RoomReceiver, RoomSender, RoomStream};

@@ -25,6 +25,41 @@ impl Rate {
     }
 }
 
+/// A sustained flow and the burst above it, for things that have a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flow {
+    /// Sustained units a second; at least one.
+    pub(crate) per_second: u32,
+    /// Units that may come at once.
+    pub(crate) burst: u32,
+}
+
+/// The token bucket of one flow: it does not refuse, it says how long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    flow: Flow,
+    full_at: Option<Instant>,
+}
+
+impl Pace {
+    pub(crate) fn new(flow: Flow) -> Self {
+        Self { flow, full_at: None }
+    }
+
+    /// Takes `units`, and gives the time until nothing is owed.
+    pub(crate) fn take(&mut self, now: Instant, units: usize) -> Duration {
+        let start = self.full_at.map_or(now, |full_at| full_at.max(now));
+        let full_at = start + self.lasts(units as u64);
+        self.full_at = Some(full_at);
+        full_at.duration_since(now).saturating_sub(self.lasts(u64::from(self.flow.burst)))
+    }
+
+    /// How long the sustained flow takes for so many units.
+    fn lasts(&self, units: u64) -> Duration {
+        Duration::from_nanos(units.saturating_mul(1_000_000_000) / u64::from(self.flow.per_second.max(1)))
+    }
+}
+
 /// Token buckets for many keys, never more than a fixed number of them.
 pub(crate) struct Buckets<K> {
     /// For each key the instant at which its bucket is full again.
@@ -141,6 +176,17 @@ mod tests {
         let (mut buckets, now) = (Buckets::new(2), Instant::now() + Duration::from_secs(60));
         while buckets.take(now, 1, RATE) {}
         assert!(!buckets.take(now - Duration::from_secs(30), 1, RATE));
+    }
+
+    #[test]
+    fn pace_lets_the_burst_through_and_then_the_flow() {
+        let (mut pace, now) = (Pace::new(Flow { per_second: 400, burst: 400 }), Instant::now());
+        assert!((0..400).all(|_| pace.take(now, 1).is_zero()));
+        assert_eq!(pace.take(now, 1), Duration::from_micros(2_500));
+        assert_eq!(pace.take(now, 399), Duration::from_secs(1));
+        assert!(pace.take(now + Duration::from_millis(1_100), 1).is_zero());
+        let later = now + Duration::from_secs(60);
+        assert_eq!(pace.take(later, 800), Duration::from_secs(1));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use iroh::Endpoint;
-use keys::DeviceId;
+use keys::{DenyReason, DeviceId};
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol as Part;
@@ -20,17 +20,21 @@ use crate::accept::Acceptor;
 use crate::access::{Access, Door};
 use crate::blobs::Blobs;
 use crate::error::NetError;
+use crate::limit::Slots;
 use crate::pair::PairStream;
 use crate::peer;
-use crate::protocol::{PAIR, Protocol, Timing};
+use crate::protocol::{PAIR, Protocol, ROOM_SYNC, Timing};
 use crate::request::{self, IncomingRequest};
+use crate::room::{self, RoomStream};
+use crate::streams::Line;
 use crate::swarm::{Command, SharedView, SwarmTask};
 use crate::{behaviour, fetch, serve};
 
 /// Commands that wait for the swarm task.
 const QUEUED_COMMANDS: usize = 64;
-/// Events that wait for the node: more than requests (64), blobs (64) and a pairing together can be.
-const QUEUED_EVENTS: usize = 256;
+/// Events that wait for the node. Half is more than requests (64), blobs (64) and a pairing together can be; room
+/// streams may take no more than the other half.
+const QUEUED_EVENTS: usize = 512;
 /// Shutdown takes no longer than this.
 const SHUTDOWN: Duration = Duration::from_millis(2_800);
 
@@ -59,6 +63,8 @@ pub enum NetEvent {
     Request(IncomingRequest),
     /// A device opened a pairing stream while strangers are welcome; one at a time.
     Pairing(PairStream),
+    /// An allowed device opened a room stream; dropping it closes it. Which room it is about is in its frames.
+    RoomSync(RoomStream),
     /// An allowed device wants a blob; no answer within 5 s is a no.
     Blob {
         /// Who asks, as the TLS handshake proved it.
@@ -76,6 +82,8 @@ pub enum NetEvent {
     Refused {
         /// The device, when its handshake got that far.
         peer: Option<DeviceId>,
+        /// Why.
+        reason: DenyReason,
         /// What was refused.
         what: &'static str,
     },
@@ -97,6 +105,7 @@ struct Inner {
     endpoint: Endpoint,
     blob_sockets: Vec<SocketAddr>,
     blobs: Blobs,
+    rooms: Slots,
     tasks: TaskTracker,
     cancel: CancellationToken,
     timing: Timing,
@@ -141,7 +150,8 @@ impl Network {
         let view = SharedView::default();
         let (commands, asked) = mpsc::channel(QUEUED_COMMANDS);
         serve::spawn(endpoint.clone(), &blobs, &door, timing, (&tasks, &cancel));
-        Acceptor::new(door.clone(), commands.downgrade(), timing, &tasks, &cancel).spawn(arrivals);
+        let (rooms, common) = (room::places(), (&tasks, &cancel));
+        Acceptor::new(door.clone(), commands.downgrade(), rooms.clone(), timing, common).spawn(arrivals);
         let task = SwarmTask::new(swarm, door.clone(), asked, cancel.clone(), view.clone(), timing);
         tasks.spawn(task.run());
 
@@ -155,6 +165,7 @@ impl Network {
             endpoint,
             blob_sockets,
             blobs,
+            rooms,
             tasks,
             cancel,
             timing,
@@ -214,7 +225,7 @@ impl Network {
     /// Asks an allowed device and gives its answer; dials one of the addresses when not connected.
     ///
     /// # Errors
-    /// [`NetError::Refused`] with the peer's reason; [`NetError::NotAllowed`] when the peer is not on the allow
+    /// [`NetError::Refused`], [`NetError::Later`] and [`NetError::Failed`] with the peer's reason; [`NetError::NotAllowed`] when the peer is not on the allow
     /// list here; [`NetError::TooLarge`] before anything is sent; the rest when it cannot be reached.
     pub async fn request(
         &self,
@@ -223,7 +234,7 @@ impl Network {
         protocol: Protocol,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, NetError> {
-        let limit = protocol.frame_limit();
+        let limit = protocol.request_limit();
         if body.len() > limit {
             let size = body.len() as u64;
             return Err(NetError::TooLarge { what: "a request", size, limit: limit as u64 });
@@ -233,12 +244,8 @@ impl Network {
         }
         let id = peer::peer_id(&peer)?;
         self.until_stopped(async {
-            let stream = match self.open(id, addresses, protocol.stream()).await {
-                // A connection that died unseen is found out only now; a second try makes a new one.
-                Err(NetError::Lost(_)) => self.open(id, addresses, protocol.stream()).await?,
-                other => other?,
-            };
-            request::exchange(stream, protocol, &body, self.inner.timing).await
+            let line = self.open(id, addresses, protocol.stream()).await?;
+            request::exchange(line.stream, protocol, &body, self.inner.timing).await
         })
         .await
     }
@@ -266,12 +273,34 @@ impl Network {
         .await
     }
 
+    /// Opens a room stream with an allowed device; dials one of the addresses when not connected. Each side is to
+    /// send its first frame at once.
+    ///
+    /// # Errors
+    /// [`NetError::NotAllowed`] when the peer is not on the allow list here; [`NetError::TooMany`] when 64 room
+    /// streams with it are open; the rest when it cannot be reached. That the other side does not take the stream
+    /// shows only as its end.
+    pub async fn open_room_sync(&self, peer: DeviceId, addresses: &[String]) -> Result<RoomStream, NetError> {
+        let Inner { door, rooms, tasks, cancel, timing, .. } = &*self.inner;
+        if !door.allows(&peer) {
+            return Err(NetError::NotAllowed(peer));
+        }
+        let place = rooms.take(peer).ok_or(NetError::TooMany("room streams"))?;
+        let id = peer::peer_id(&peer)?;
+        self.until_stopped(async {
+            let line = self.open(id, addresses, ROOM_SYNC).await?;
+            let timing = (timing.idle, *timing);
+            Ok(RoomStream::new(line, (peer, place), door.clone(), timing, (tasks, cancel)))
+        })
+        .await
+    }
+
     /// Fetches a blob of an allowed device into the store, verified against its hash while it arrives, and pins
     /// it. What an interrupted fetch brought is kept and not asked for again.
     ///
     /// # Errors
     /// [`NetError::TooLarge`] before content arrives when the blob is above `max_bytes`; [`NetError::Refused`],
-    /// [`NetError::BlobMissing`], [`NetError::BlobDamaged`]; the rest when the peer cannot be reached.
+    /// [`NetError::Later`], [`NetError::BlobMissing`], [`NetError::BlobDamaged`]; the rest when the peer cannot be reached.
     pub async fn fetch_blob(
         &self,
         hash: [u8; 32],
@@ -309,17 +338,31 @@ impl Network {
         let (held, until) = oneshot::channel();
         let peer = self.dial(peer, vec![address], Some(until)).await?;
         let device = peer::device_id(&peer).ok_or(NetError::Malformed("its key is not ed25519"))?;
-        let stream = self.open_stream(peer, PAIR).await?;
+        let line = self.open_stream(peer, PAIR).await?;
         let Inner { tasks, cancel, timing, .. } = &*self.inner;
-        Ok(PairStream::new(device, stream, held, None, *timing, (tasks, cancel)))
+        Ok(PairStream::new(device, line, held, None, *timing, (tasks, cancel)))
     }
 
+    /// Opens a stream, on a connection that is made when there is none.
     async fn open(
         &self,
         peer: PeerId,
         addresses: &[String],
         protocol: libp2p::StreamProtocol,
-    ) -> Result<libp2p::Stream, NetError> {
+    ) -> Result<Line, NetError> {
+        match self.try_open(peer, addresses, protocol.clone()).await {
+            // A connection that died unseen is found out only now; a second try makes a new one.
+            Err(NetError::Lost(_)) => self.try_open(peer, addresses, protocol).await,
+            other => other,
+        }
+    }
+
+    async fn try_open(
+        &self,
+        peer: PeerId,
+        addresses: &[String],
+        protocol: libp2p::StreamProtocol,
+    ) -> Result<Line, NetError> {
         let connected = {
             let view = self.inner.view.lock().unwrap_or_else(PoisonError::into_inner);
             peer::device_id(&peer).is_some_and(|device| view.connected.contains(&device))
@@ -344,11 +387,7 @@ impl Network {
         answer.map_err(|_| NetError::Timeout("connecting"))?.map_err(|_| NetError::Stopped)?
     }
 
-    async fn open_stream(
-        &self,
-        peer: PeerId,
-        protocol: libp2p::StreamProtocol,
-    ) -> Result<libp2p::Stream, NetError> {
+    async fn open_stream(&self, peer: PeerId, protocol: libp2p::StreamProtocol) -> Result<Line, NetError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Open { peer, protocol, reply };
         self.inner.commands.send(command).await.map_err(|_| NetError::Stopped)?;

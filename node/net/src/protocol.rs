@@ -4,12 +4,22 @@ use std::time::Duration;
 
 use libp2p::StreamProtocol;
 
-use crate::limit::Rate;
+use crate::limit::{Flow, Rate};
 
 /// Name of the pairing protocol; the only one that an unknown device may open.
 pub(crate) const PAIR: StreamProtocol = StreamProtocol::new("/metaclinic/pair/1");
 /// Largest pairing frame in bytes.
 pub(crate) const PAIR_FRAME_BYTES: usize = 4 * 1024;
+/// Name of the protocol that keeps the copies of a room equal.
+pub(crate) const ROOM_SYNC: StreamProtocol = StreamProtocol::new("/metaclinic/room-sync/1");
+/// Largest room frame in bytes.
+pub(crate) const ROOM_FRAME_BYTES: usize = 1024 * 1024;
+/// Bytes taken of one room stream.
+pub(crate) const ROOM_BYTES: Flow = Flow { per_second: 4 << 20, burst: 8 << 20 };
+/// Frames taken of one room stream.
+pub(crate) const ROOM_FRAMES: Flow = Flow { per_second: 400, burst: 400 };
+/// Room streams opened by one device: all it may have at once, twice, and four a second.
+pub(crate) const ROOM_RATE: Rate = Rate { per_minute: 240, burst: 128 };
 /// Blob requests of one device.
 pub(crate) const BLOB_RATE: Rate = Rate { per_minute: 240, burst: 240 };
 /// Pairing streams opened by one device: three tries of a code, and some to spare.
@@ -24,39 +34,87 @@ pub(crate) const REFUSAL_RATE: Rate = Rate { per_minute: 60, burst: 60 };
 pub enum Protocol {
     /// Certificates, epochs and clocks: `/metaclinic/hello/1`, frames of 16 KiB, 10 a minute.
     Hello,
-    /// Consented record queries: `/metaclinic/records/1`, frames of 1 MiB, 30 a minute.
+    /// Consented record queries: `/metaclinic/records/1`, frames of 1 MiB, 240 a minute.
     Records,
+    /// Membership of rooms: `/metaclinic/roles/1`, requests of 64 KiB, answers of 1 MiB, 120 a minute.
+    Roles,
 }
 
 impl Protocol {
     /// All request protocols.
-    pub const ALL: [Self; 2] = [Self::Hello, Self::Records];
+    pub const ALL: [Self; 3] = [Self::Hello, Self::Records, Self::Roles];
 
     /// The name that both sides agree on when a stream opens.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hello => "/metaclinic/hello/1",
             Self::Records => "/metaclinic/records/1",
+            Self::Roles => "/metaclinic/roles/1",
         }
     }
 
-    /// Largest request body and largest answer body, in bytes.
-    pub const fn frame_limit(self) -> usize {
+    /// Largest request body in bytes.
+    pub const fn request_limit(self) -> usize {
         match self {
             Self::Hello => 16 * 1024,
             Self::Records => 1024 * 1024,
+            Self::Roles => 64 * 1024,
+        }
+    }
+
+    /// Largest answer body in bytes.
+    pub const fn answer_limit(self) -> usize {
+        match self {
+            Self::Hello => 16 * 1024,
+            Self::Records | Self::Roles => 1024 * 1024,
         }
     }
 
     pub(crate) const fn rate(self) -> Rate {
         match self {
             Self::Hello => Rate { per_minute: 10, burst: 10 },
-            Self::Records => Rate { per_minute: 30, burst: 30 },
+            Self::Records => Rate { per_minute: 240, burst: 120 },
+            Self::Roles => Rate { per_minute: 120, burst: 30 },
         }
     }
 
     pub(crate) const fn stream(self) -> StreamProtocol {
         StreamProtocol::new(self.name())
+    }
+}
+
+/// What a stream that arrives is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// One request and its answer.
+    Request(Protocol),
+    /// A pairing run.
+    Pair,
+    /// The sync of one room.
+    RoomSync,
+}
+
+impl Kind {
+    /// Everything that a peer may open.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Protocol::ALL.into_iter().map(Self::Request).chain([Self::Pair, Self::RoomSync])
+    }
+
+    pub(crate) const fn stream(self) -> StreamProtocol {
+        match self {
+            Self::Request(protocol) => protocol.stream(),
+            Self::Pair => PAIR,
+            Self::RoomSync => ROOM_SYNC,
+        }
+    }
+
+    /// How often one device may open it.
+    pub(crate) const fn rate(self) -> Rate {
+        match self {
+            Self::Request(protocol) => protocol.rate(),
+            Self::Pair => PAIR_RATE,
+            Self::RoomSync => ROOM_RATE,
+        }
     }
 }
 
@@ -77,6 +135,10 @@ pub(crate) struct Timing {
     pub(crate) blob_answer: Duration,
     /// An unknown device that opened no pairing stream.
     pub(crate) stranger: Duration,
+    /// Between two pings of a connection.
+    pub(crate) ping: Duration,
+    /// The answer to a ping; after two without one the connection is closed.
+    pub(crate) pong: Duration,
 }
 
 impl Default for Timing {
@@ -89,6 +151,8 @@ impl Default for Timing {
             pairing: Duration::from_secs(600),
             blob_answer: Duration::from_secs(5),
             stranger: Duration::from_secs(10),
+            ping: Duration::from_secs(15),
+            pong: Duration::from_secs(20),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! One request, one answer, on a stream of its own.
 //!
-//! The answer frame begins with a status byte: 0, then the answer; or 1, then the reason as UTF-8 text of at
-//! most 200 bytes.
+//! The answer frame begins with a status byte: 0, then the answer; or 1 (refused), 2 (try again later) or 3 (failed),
+//! then the reason as UTF-8 text of at most 200 bytes.
 
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
-use keys::DeviceId;
+use keys::{DenyReason, DeviceId};
 use libp2p::Stream;
 use tokio::sync::oneshot;
 
@@ -21,22 +21,58 @@ use crate::protocol::{Protocol, Timing};
 const OK: u8 = 0;
 /// Status byte of a refusal.
 const REFUSED: u8 = 1;
+/// Status byte of a peer that is asked too often or too much at once.
+const LATER: u8 = 2;
+/// Status byte of a peer that tried and could not.
+const FAILED: u8 = 3;
 /// Longest reason of a refusal in bytes.
 const REASON_BYTES: usize = 200;
 
-/// A request of an allowed device, waiting for its answer. Dropping it refuses it.
+/// Why a request gets no answer, with a reason for the person at the other end (cut at 200 bytes).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decline {
+    /// The peer has no right to it.
+    Refused(String),
+    /// Too often or too much at once: it may ask again a little later.
+    Later(String),
+    /// It was tried and did not work.
+    Failed(String),
+}
+
+impl Decline {
+    const fn parts(&self) -> (u8, &String) {
+        match self {
+            Self::Refused(reason) => (REFUSED, reason),
+            Self::Later(reason) => (LATER, reason),
+            Self::Failed(reason) => (FAILED, reason),
+        }
+    }
+
+    fn failed(reason: &str) -> Self {
+        Self::Failed(reason.to_owned())
+    }
+}
+
+/// A plain reason is a refusal.
+impl From<String> for Decline {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+/// A request of an allowed device, waiting for its answer. Dropping it fails it.
 pub struct IncomingRequest {
     /// Who asks, as the Noise handshake proved it.
     pub peer: DeviceId,
     /// What kind of request.
     pub protocol: Protocol,
-    /// The request's bytes, within [`Protocol::frame_limit`].
+    /// The request's bytes, within [`Protocol::request_limit`].
     pub body: Vec<u8>,
-    reply: oneshot::Sender<Result<Vec<u8>, String>>,
+    reply: oneshot::Sender<Result<Vec<u8>, Decline>>,
 }
 
 impl IncomingRequest {
-    /// Sends the answer; one above [`Protocol::frame_limit`] becomes a refusal. After 30 s it is too late.
+    /// Sends the answer; one above [`Protocol::answer_limit`] becomes a failure. After 30 s it is too late.
     pub fn answer(self, body: Vec<u8>) {
         // The peer may be gone.
         let _ = self.reply.send(Ok(body));
@@ -44,7 +80,12 @@ impl IncomingRequest {
 
     /// Refuses, with a reason for the person at the other end (cut at 200 bytes).
     pub fn refuse(self, reason: &str) {
-        let _ = self.reply.send(Err(reason.to_owned()));
+        self.decline(Decline::Refused(reason.to_owned()));
+    }
+
+    /// Gives no answer, and says which sort of no.
+    pub fn decline(self, decline: Decline) {
+        let _ = self.reply.send(Err(decline));
     }
 }
 
@@ -66,28 +107,27 @@ pub(crate) async fn serve(
     (door, timing): (Door, Timing),
     _place: Slot,
 ) {
-    let limit = protocol.frame_limit();
     let patience = Patience { first_byte: timing.first_byte, idle: timing.idle, frame: timing.frame };
-    let answer = match read_frame(&mut stream, limit, patience).await {
+    let answer = match read_frame(&mut stream, protocol.request_limit(), patience).await {
         Ok(Some(body)) => ask(body, peer, protocol, (&door, timing)).await,
         Ok(None) => return,
         Err(NetError::TooLarge { .. }) => {
-            door.refused(Some(peer), "request above its size limit");
-            Err("request too large".to_owned())
+            door.refused(Some(peer), DenyReason::Malformed, "request above its size limit");
+            Err(Decline::failed("request too large"))
         }
         Err(error) => {
             tracing::debug!(?peer, ?protocol, %error, "a request did not arrive");
             return;
         }
     };
-    if let Err(error) = respond(&mut stream, answer, limit, timing.idle).await {
+    if let Err(error) = respond(&mut stream, answer, protocol.answer_limit(), timing.idle).await {
         tracing::debug!(?peer, ?protocol, %error, "an answer was not delivered");
     }
 }
 
-/// Refuses a stream without reading it.
-pub(crate) async fn refuse(mut stream: Stream, reason: &'static str, idle: Duration) {
-    if let Err(error) = respond(&mut stream, Err(reason.to_owned()), 0, idle).await {
+/// Sends a stream away without reading it, to come again later.
+pub(crate) async fn put_off(mut stream: Stream, reason: &'static str, idle: Duration) {
+    if let Err(error) = respond(&mut stream, Err(Decline::Later(reason.to_owned())), 0, idle).await {
         tracing::debug!(%error, "a refusal was not delivered");
     }
 }
@@ -98,31 +138,33 @@ async fn ask(
     peer: DeviceId,
     protocol: Protocol,
     (door, timing): (&Door, Timing),
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, Decline> {
     let (reply, answer) = oneshot::channel();
     if !door.tell(NetEvent::Request(IncomingRequest { peer, protocol, body, reply })) {
-        return Err("busy".to_owned());
+        return Err(Decline::Later("busy".to_owned()));
     }
     match tokio::time::timeout(timing.idle, answer).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) | Err(_) => Err("no answer".to_owned()),
+        Ok(Err(_)) | Err(_) => Err(Decline::failed("no answer")),
     }
 }
 
 async fn respond(
     stream: &mut Stream,
-    answer: Result<Vec<u8>, String>,
+    answer: Result<Vec<u8>, Decline>,
     limit: usize,
     idle: Duration,
 ) -> Result<(), NetError> {
-    let answer = answer
-        .and_then(|body| if body.len() > limit { Err("answer too large".to_owned()) } else { Ok(body) });
+    let fits = |body: Vec<u8>| {
+        if body.len() > limit { Err(Decline::failed("answer too large")) } else { Ok(body) }
+    };
+    let answer = answer.and_then(fits);
     let frame_limit = limit.max(REASON_BYTES) + 1;
     match &answer {
         Ok(body) => write_frame(stream, &[&[OK], body], frame_limit, idle).await?,
-        Err(reason) => {
-            let reason = cut(reason);
-            write_frame(stream, &[&[REFUSED], reason.as_bytes()], frame_limit, idle).await?;
+        Err(decline) => {
+            let (status, reason) = decline.parts();
+            write_frame(stream, &[&[status], cut(reason).as_bytes()], frame_limit, idle).await?;
         }
     }
     tokio::time::timeout(idle, stream.close())
@@ -140,16 +182,15 @@ pub(crate) async fn exchange(
     body: &[u8],
     timing: Timing,
 ) -> Result<Vec<u8>, NetError> {
-    let limit = protocol.frame_limit();
     let (mut reader, mut writer) = stream.split();
     let write = async {
-        write_frame(&mut writer, &[body], limit, timing.idle).await?;
+        write_frame(&mut writer, &[body], protocol.request_limit(), timing.idle).await?;
         writer.flush().await.map_err(crate::frame::lost)
     };
     // The peer may think for as long as it may be idle, once it has the whole request.
     let patience =
         Patience { first_byte: timing.frame + timing.idle, idle: timing.idle, frame: timing.frame };
-    let read = read_frame(&mut reader, limit.max(REASON_BYTES) + 1, patience);
+    let read = read_frame(&mut reader, protocol.answer_limit().max(REASON_BYTES) + 1, patience);
     tokio::pin!(read);
     let early = tokio::select! {
         answer = &mut read => Some(answer),
@@ -163,9 +204,8 @@ pub(crate) async fn exchange(
     };
     let answer = match early {
         Some(answer) => answer,
-        None => tokio::time::timeout(timing.idle, read)
-            .await
-            .map_err(|_| NetError::Timeout("waiting for the answer"))?,
+        // Its patience bounds it; one limit for the whole would cut off a slow line that makes progress.
+        None => read.await,
     };
     let mut answer = answer?.ok_or_else(|| crate::frame::lost(std::io::ErrorKind::UnexpectedEof.into()))?;
     match answer.first() {
@@ -174,6 +214,8 @@ pub(crate) async fn exchange(
             Ok(answer)
         }
         Some(&REFUSED) => Err(NetError::Refused { reason: reason(&answer[1..]) }),
+        Some(&LATER) => Err(NetError::Later { reason: reason(&answer[1..]) }),
+        Some(&FAILED) => Err(NetError::Failed { reason: reason(&answer[1..]) }),
         _ => Err(NetError::Malformed("unknown status of an answer")),
     }
 }

@@ -13,7 +13,7 @@ use iroh_blobs::provider::events::{
     AbortReason, ConnectMode, EventMask, EventSender, ObserveMode, ProviderMessage, RequestMode, ThrottleMode,
 };
 use iroh_blobs::store::fs::FsStore;
-use keys::DeviceId;
+use keys::{DenyReason, DeviceId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::blobs::Blobs;
 use crate::error::NetError;
 use crate::limit::{Buckets, Slots};
 use crate::network::NetEvent;
-use crate::protocol::{BLOB_RATE, CONNECTION_RATE, Timing};
+use crate::protocol::{BLOB_RATE, Timing};
 
 /// Blobs on their way to one device at once.
 const TRANSFERS_PER_PEER: usize = 4;
@@ -137,13 +137,13 @@ impl ProtocolHandler for Server {
     async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
         let peer = DeviceId::from_bytes(*connection.remote_id().as_bytes());
         if !self.door.allows(&peer) {
-            self.door.refused(Some(peer), "blob connection of an unknown device");
+            self.door.refused(Some(peer), DenyReason::UnknownPeer, "blob connection of an unknown device");
             connection.close(NOT_ALLOWED, b"not allowed");
             return Ok(());
         }
-        let often = !take(&self.connection_rate, peer, CONNECTION_RATE);
+        let often = !take(&self.connection_rate, peer, BLOB_RATE);
         let Some(_place) = (if often { None } else { self.connections.take(peer) }) else {
-            self.door.refused(Some(peer), "too many blob connections");
+            self.door.refused(Some(peer), DenyReason::RateLimited, "too many blob connections");
             connection.close(TOO_MANY, b"too many connections");
             return Ok(());
         };
@@ -165,13 +165,17 @@ impl Server {
                 ProviderMessage::GetRequestReceived(get) => {
                     let request = get.inner.request;
                     if !request.ranges.is_blob() {
-                        self.door.refused(Some(peer), "request for more than one blob");
+                        self.door.refused(
+                            Some(peer),
+                            DenyReason::Malformed,
+                            "request for more than one blob",
+                        );
                         let _ = get.tx.send(Err(AbortReason::Permission)).await;
                         continue;
                     }
                     let place = self.transfers.take(peer);
                     if place.is_none() || !take(&self.request_rate, peer, BLOB_RATE) {
-                        self.door.refused(Some(peer), "too many blob requests");
+                        self.door.refused(Some(peer), DenyReason::RateLimited, "too many blob requests");
                         let _ = get.tx.send(Err(AbortReason::RateLimited)).await;
                         continue;
                     }
@@ -186,7 +190,7 @@ impl Server {
                     }));
                 }
                 ProviderMessage::ObserveRequestReceived(observe) => {
-                    self.door.refused(Some(peer), "observing a blob");
+                    self.door.refused(Some(peer), DenyReason::NotAllowed, "observing a blob");
                     let _ = observe.tx.send(Err(AbortReason::Permission)).await;
                 }
                 // Disabled by the mask; without an answer the provider refuses too.

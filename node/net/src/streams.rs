@@ -1,8 +1,9 @@
 //! Streams in both directions: the behaviour that opens them and hands over those that peers open.
 //!
-//! Written here because libp2p-stream (0.5.0-alpha) gives each protocol a channel of one place and drops what
-//! finds it full, so that eight devices asking at once lose requests; and it keeps an entry for every
-//! connection there ever was. Here arriving streams wait in one queue, and nothing outlives its connection.
+//! Written here because libp2p-stream (0.5.0-alpha; the tests play hostile peers with it, nothing else uses it)
+//! gives each protocol a channel of one place and drops what finds it full, so that eight devices asking at once
+//! lose requests; and it keeps an entry for every connection there ever was. Here arriving streams wait in one
+//! queue, and nothing outlives its connection.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,6 +24,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::NetError;
 use crate::frame::lost;
@@ -30,17 +32,25 @@ use crate::frame::lost;
 /// Streams that peers opened and the accept loop has not seen yet.
 const ARRIVING_STREAMS: usize = 256;
 /// Streams to open that wait in one connection; more are refused at once.
-const WAITING_TO_OPEN: usize = 64;
+const WAITING_TO_OPEN: usize = 128;
 
 /// A stream that a peer opened.
 pub(crate) struct Arrival {
     pub(crate) peer: PeerId,
     pub(crate) protocol: StreamProtocol,
+    pub(crate) line: Line,
+}
+
+/// An open stream and whether its connection is.
+pub(crate) struct Line {
     pub(crate) stream: Stream,
+    /// Cancelled when the connection closes. Who reads without a time limit must watch it: a reader whose
+    /// connection is closed at this side is never woken (yamux 0.14).
+    pub(crate) closed: CancellationToken,
 }
 
 /// Where a freshly opened stream goes.
-pub(crate) type OpenReply = oneshot::Sender<Result<Stream, NetError>>;
+pub(crate) type OpenReply = oneshot::Sender<Result<Line, NetError>>;
 
 /// The behaviour: one handler for each connection.
 pub(crate) struct Streams {
@@ -73,6 +83,7 @@ impl Streams {
             arrived: self.arrived.clone(),
             patience: self.patience,
             to_open: VecDeque::new(),
+            closed: CancellationToken::new().drop_guard(),
         }
     }
 }
@@ -136,6 +147,14 @@ pub(crate) struct Handler {
     arrived: mpsc::Sender<Arrival>,
     patience: Duration,
     to_open: VecDeque<Open>,
+    /// Cancelled when the handler goes, at the latest.
+    closed: DropGuard,
+}
+
+impl Handler {
+    fn line(&self, stream: Stream) -> Line {
+        Line { stream, closed: self.closed.token().clone() }
+    }
 }
 
 impl ConnectionHandler for Handler {
@@ -169,6 +188,11 @@ impl ConnectionHandler for Handler {
         Poll::Pending
     }
 
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Option<Self::ToBehaviour>> {
+        self.closed.token().cancel();
+        Poll::Ready(None)
+    }
+
     fn on_behaviour_event(&mut self, open: Open) {
         if self.to_open.len() < WAITING_TO_OPEN {
             self.to_open.push_back(open);
@@ -186,8 +210,8 @@ impl ConnectionHandler for Handler {
                 protocol: (stream, protocol),
                 ..
             }) => {
-                let peer = self.peer;
-                if self.arrived.try_send(Arrival { peer, protocol, stream }).is_err() {
+                let (peer, line) = (self.peer, self.line(stream));
+                if self.arrived.try_send(Arrival { peer, protocol, line }).is_err() {
                     tracing::warn!(%peer, "too many streams arrive at once: one is dropped");
                 }
             }
@@ -196,7 +220,7 @@ impl ConnectionHandler for Handler {
                 info: reply,
             }) => {
                 // The caller may have given up; then the stream is closed again.
-                let _ = reply.send(Ok(stream));
+                let _ = reply.send(Ok(self.line(stream)));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info: reply, error }) => {
                 let _ = reply.send(Err(match error {

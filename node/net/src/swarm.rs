@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use keys::DeviceId;
+use keys::{DenyReason, DeviceId};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, ping};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -284,9 +284,18 @@ impl SwarmTask {
                 }
             }
             SwarmEvent::IncomingConnectionError { peer_id, error: ListenError::Denied { cause }, .. } => {
-                let barred = cause.downcast_ref::<Barred>().map(|b| b.what());
-                let what = barred.unwrap_or("too many connections");
-                self.door.refused(peer_id.as_ref().and_then(device_id), what);
+                let barred = cause.downcast_ref::<Barred>().map(|b| (b.reason(), b.what()));
+                let (reason, what) = barred.unwrap_or((DenyReason::RateLimited, "too many connections"));
+                self.door.refused(peer_id.as_ref().and_then(device_id), reason, what);
+            }
+            // A room stream may be silent for hours, so a peer that vanished must show in another way. The first
+            // failure is not told; the second comes a minute after the peer was last heard.
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+                connection,
+                result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
+                ..
+            })) => {
+                self.swarm.close_connection(connection);
             }
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }

@@ -5,6 +5,7 @@ mod hostile;
 mod lifecycle;
 mod pairing;
 mod requests;
+mod rooms;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -76,7 +77,7 @@ impl Node {
 
     async fn next_refusal(&mut self) -> (Option<DeviceId>, &'static str) {
         self.next(|event| match event {
-            NetEvent::Refused { peer, what } => Some((peer, what)),
+            NetEvent::Refused { peer, what, .. } => Some((peer, what)),
             _ => None,
         })
         .await

@@ -7,6 +7,8 @@ mod bundle;
 mod signal;
 mod unpack;
 
+use std::ops::ControlFlow;
+
 use keys::Timestamp;
 
 use crate::json;
@@ -43,23 +45,34 @@ pub enum Imported {
     Signal(SignalImport),
 }
 
+/// Takes the parts of a file and says whether it wants more.
+pub type Each<'a> = dyn FnMut(Result<Imported, Rejection>) -> ControlFlow<()> + 'a;
+
 /// Where the parts of one file go.
 struct Sink<'a> {
     source: &'a str,
-    each: &'a mut dyn FnMut(Result<Imported, Rejection>),
+    each: &'a mut Each<'a>,
+    /// Nobody wants more: the rest of the file is not looked at.
+    ended: bool,
 }
 
 impl Sink<'_> {
+    fn give(&mut self, item: Result<Imported, Rejection>) {
+        if !self.ended {
+            self.ended = (self.each)(item).is_break();
+        }
+    }
+
     fn resource(&mut self, resource: Resource) {
-        (self.each)(Ok(Imported::Resource(resource)));
+        self.give(Ok(Imported::Resource(resource)));
     }
 
     fn signal(&mut self, signal: SignalImport) {
-        (self.each)(Ok(Imported::Signal(signal)));
+        self.give(Ok(Imported::Signal(signal)));
     }
 
     fn reject(&mut self, line: u64, reason: impl Into<String>) {
-        (self.each)(Err(Rejection { source: self.source.to_owned(), line, reason: reason.into() }));
+        self.give(Err(Rejection { source: self.source.to_owned(), line, reason: reason.into() }));
     }
 
     /// Rejects a resource that starts in `line`; an error inside moves the line on.
@@ -74,7 +87,7 @@ impl Sink<'_> {
     }
 }
 
-/// Reads one file and calls `each` for every resource, recording or rejection in it.
+/// Reads one file and calls `each` for every resource, recording or rejection in it, until it breaks.
 ///
 /// `name` is shown in rejections and tells NDJSON (`.ndjson`, `.jsonl`) and WFDB headers (`.hea`) apart.
 /// `sibling` gives another file of the same folder by its plain name; it is asked for the signal files of a
@@ -85,9 +98,9 @@ pub fn import_file(
     bytes: Vec<u8>,
     sibling: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
     options: &ImportOptions,
-    each: &mut dyn FnMut(Result<Imported, Rejection>),
+    each: &mut Each<'_>,
 ) {
-    let mut sink = Sink { source: name, each };
+    let mut sink = Sink { source: name, each, ended: false };
     let bytes = match unpack::unpack(bytes) {
         Ok(bytes) => bytes,
         Err(error) => return sink.reject(0, error.to_string()),
@@ -105,6 +118,9 @@ pub fn import_file(
     };
     if has_extension(plain_name, &["ndjson", "jsonl"]) || is_ndjson(text) {
         for (at, line) in text.lines().enumerate() {
+            if sink.ended {
+                return;
+            }
             if !line.trim().is_empty() {
                 import_json(line.trim(), at as u64 + 1, &mut sink);
             }

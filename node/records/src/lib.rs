@@ -8,11 +8,13 @@ mod resource;
 mod search;
 mod stored;
 mod terms;
+mod types;
 pub mod wfdb;
 
-pub use import::{ImportOptions, Imported, Rejection, SignalImport, import_file};
-pub use reply::{operation_outcome, searchset};
+pub use import::{Each, ImportOptions, Imported, Rejection, SignalImport, import_file};
+pub use reply::{Found, operation_outcome, searchset};
 pub use resource::{MAX_RESOURCE_BYTES, Resource, ResourceError};
 pub use search::{Index, Page, Query, QueryError, Source};
 pub use stored::{Attachment, StoredError, StoredResource};
 pub use terms::{Terms, TermsError};
+pub use types::is_resource_type;

@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use keys::{RecordId, Timestamp};
 use metaclinic_records::{
-    ImportOptions, Imported, Index, Query, Rejection, Resource, Source, Terms, import_file, searchset, wfdb,
+    Found, ImportOptions, Imported, Index, Query, Rejection, Resource, Source, Terms, import_file, searchset,
+    wfdb,
 };
 
 /// The folder of a data set, if there is one.
@@ -40,9 +42,12 @@ fn import_bytes(path: &Path, bytes: Vec<u8>) -> (Vec<Imported>, Vec<Rejection>) 
     let (mut imported, mut rejected) = (Vec::new(), Vec::new());
     let mut sibling = |name: &str| fs::read(path.with_file_name(name)).ok();
     let name = path.file_name().unwrap().to_str().unwrap();
-    import_file(name, bytes, &mut sibling, &options, &mut |part| match part {
-        Ok(part) => imported.push(part),
-        Err(rejection) => rejected.push(rejection),
+    import_file(name, bytes, &mut sibling, &options, &mut |part| {
+        match part {
+            Ok(part) => imported.push(part),
+            Err(rejection) => rejected.push(rejection),
+        }
+        ControlFlow::Continue(())
     });
     (imported, rejected)
 }
@@ -205,12 +210,13 @@ fn finds_what_a_scan_finds(index: &Index, all: &[Resource]) {
     }
     assert_eq!(seen.len() as u64, total("Observation"));
     let page = index.search(&Query::parse("Patient").unwrap()).unwrap();
-    let texts: Vec<String> = page
+    let texts: Vec<Found> = page
         .ids
         .iter()
         .map(|id| all[(0..all.len()).find(|number| record(*number) == *id).unwrap()].text().to_owned())
+        .map(|text| Found { source: Source::Own, text })
         .collect();
-    let bundle = searchset("http://localhost/fhir/", &Query::parse("Patient").unwrap(), &page, &texts);
+    let bundle = searchset("http://localhost/fhir/", &Query::parse("Patient").unwrap(), &page, &texts, None);
     let bundle: serde_json::Value = serde_json::from_str(&bundle).unwrap();
     assert_eq!((bundle["entry"].as_array().unwrap().len(), bundle["total"].as_u64()), (20, Some(70)));
 }

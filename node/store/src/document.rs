@@ -21,12 +21,16 @@ pub enum DocumentKind {
     ReceivedGrant = 4,
     /// A setting.
     Setting = 5,
-    /// Which records a sealed attachment belongs to.
-    Attachment = 6,
 }
+
+/// Bytes that the names of all documents of a kind begin with.
+const PREFIX_BYTES: usize = 8;
+/// Bytes of a name: prefix, then the keyed hash of kind and key.
+const NAME_BYTES: usize = PREFIX_BYTES + 32;
 
 /// The keys of all documents.
 pub(crate) struct Documents {
+    kinds: DataKey,
     names: DataKey,
     contents: DataKey,
 }
@@ -41,14 +45,20 @@ pub(crate) struct Document {
 impl Documents {
     pub(crate) fn new(root: &DataKey) -> Self {
         Self {
+            kinds: root.derive("metaclinic 2026-01 store document kinds"),
             names: root.derive("metaclinic 2026-01 store document names"),
             contents: root.derive("metaclinic 2026-01 store document contents"),
         }
     }
 
     /// The name under which the engine keeps a document.
-    pub(crate) fn name(&self, kind: DocumentKind, key: &[u8]) -> [u8; 32] {
+    pub(crate) fn name(&self, kind: DocumentKind, key: &[u8]) -> [u8; NAME_BYTES] {
         self.hash(kind as u8, key)
+    }
+
+    /// What the names of all documents of a kind begin with; opaque, so that no kind can be told.
+    pub(crate) fn prefix(&self, kind: DocumentKind) -> [u8; PREFIX_BYTES] {
+        self.kind_hash(kind as u8)
     }
 
     /// The stored form: kind, key and content, padded and sealed, bound to its name.
@@ -73,11 +83,19 @@ impl Documents {
         (self.hash(kind, key) == name).then_some(document)
     }
 
-    fn hash(&self, kind: u8, key: &[u8]) -> [u8; 32] {
+    fn kind_hash(&self, kind: u8) -> [u8; PREFIX_BYTES] {
+        let hash = self.kinds.keyed_hash(&[kind]);
+        *hash.first_chunk().expect("a hash is longer than a prefix")
+    }
+
+    fn hash(&self, kind: u8, key: &[u8]) -> [u8; NAME_BYTES] {
         let mut message = Zeroizing::new(Vec::with_capacity(1 + key.len()));
         message.push(kind);
         message.extend_from_slice(key);
-        self.names.keyed_hash(&message)
+        let mut name = [0; NAME_BYTES];
+        name[..PREFIX_BYTES].copy_from_slice(&self.kind_hash(kind));
+        name[PREFIX_BYTES..].copy_from_slice(&self.names.keyed_hash(&message));
+        name
     }
 }
 

@@ -59,6 +59,15 @@ pub enum StoreError {
         /// Entries that were there.
         known: u64,
     },
+    /// The audit trail grew again after it was cut off or an older copy was put back: its signed heads tell of two
+    /// trails.
+    #[error(
+        "signed heads of the audit trail disagree at entry {entry}: it was cut off or rolled back, then grew again"
+    )]
+    TrailForked {
+        /// The number of entries about which they disagree.
+        entry: u64,
+    },
     /// The audit trail does not verify.
     #[error("the audit trail does not verify")]
     Trail(#[from] keys::AuditError),

@@ -1,4 +1,4 @@
-//! Encrypted storage of a home: records, search terms, small documents and the audit trail.
+//! Encrypted storage of a home: records, search terms, small documents, rooms and the audit trail.
 //!
 //! ```text
 //! home/store/        sealed values under opaque keys, in the storage engine
@@ -13,8 +13,9 @@ mod ballast;
 mod document;
 mod error;
 mod files;
+mod opened;
 mod record;
-mod room;
+mod rooms;
 mod size_class;
 mod sled;
 mod storage;
@@ -25,4 +26,4 @@ mod writer;
 
 pub use document::DocumentKind;
 pub use error::StoreError;
-pub use store::{KeyedDocument, NewRecord, Store, VerifyReport};
+pub use store::{KeyedDocument, MAX_PAYLOAD_BYTES, NewRecord, Store, VerifyReport};

@@ -14,6 +14,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ::sled::{Config, Db, Error, Mode, Tree};
 
@@ -22,6 +23,9 @@ use crate::error::is_full;
 use crate::files;
 use crate::storage::{Batch, Row, Storage, Table};
 
+/// How often and how far apart an engine that still holds its lock is tried again: two seconds in all.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// The one tree; a fixed name because tree names stay readable in the file.
 const TREE: &str = "v1";
 /// Pages kept in memory.
@@ -45,7 +49,7 @@ pub(crate) struct SledStorage {
 impl SledStorage {
     /// Opens or creates the database in `folder`, setting aside first unfinished, then all snapshot files.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
-        let mut result = Self::try_open(folder);
+        let mut result = Self::open_unlocked(folder);
         for unfinished_only in [true, false] {
             let unreadable = matches!(result, Err(StoreError::Engine { .. } | StoreError::Damaged { .. }));
             let snapshots = snapshots(folder, unfinished_only);
@@ -69,6 +73,18 @@ impl SledStorage {
         files::sync_file(&folder.join("conf"))?;
         files::sync_folder(folder)?;
         result
+    }
+
+    /// The engine's own threads give up its lock a moment after the last handle is gone, so one attempt may come too
+    /// soon after a close.
+    fn open_unlocked(folder: &Path) -> Result<Self, StoreError> {
+        for _ in 0..LOCK_TRIES {
+            match Self::try_open(folder) {
+                Err(StoreError::InUse) => std::thread::sleep(LOCK_PAUSE),
+                result => return result,
+            }
+        }
+        Self::try_open(folder)
     }
 
     fn try_open(folder: &Path) -> Result<Self, StoreError> {

@@ -22,6 +22,10 @@ pub(crate) enum Table {
     Audit = 4,
     /// Format, check value and counters.
     Meta = 5,
+    /// Sealed heads of rooms by keyed hash.
+    Rooms = 6,
+    /// Sealed entries of rooms by keyed hash and big-endian number.
+    RoomEntries = 7,
 }
 
 impl Table {

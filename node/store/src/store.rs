@@ -1,10 +1,12 @@
 //! `Store`: what a node does with its storage.
 
 mod audit;
+mod rooms;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+pub(crate) use rooms::head;
 pub use verify::VerifyReport;
 
 use std::fmt;
@@ -18,14 +20,14 @@ use keys::{AuditEvent, Checkpoint, DataKey, DeviceKey, Pseudonym, RecordId, Sign
 use zeroize::Zeroizing;
 
 use crate::document::DocumentKind;
-use crate::room::Room;
+use crate::opened::Opened;
 use crate::sled::SledStorage;
 use crate::storage::{Storage, Table};
 use crate::writer::{Job, QUEUE_JOBS, Then, Write, Writer};
 use crate::{StoreError, ballast, files, record};
 
-/// The most bytes of one record; larger things are attachments.
-const MAX_PAYLOAD_BYTES: usize = 16 << 20;
+/// The most bytes of one record, 17 MiB: a resource of 16 MiB and what is kept with it. Larger things are attachments.
+pub const MAX_PAYLOAD_BYTES: usize = 17 << 20;
 /// The most bytes of one record's search terms.
 const MAX_TERMS_BYTES: usize = 1 << 20;
 /// The most bytes of one batch.
@@ -50,7 +52,7 @@ struct Shared {
 
 #[derive(Clone)]
 struct Live {
-    room: Arc<Room>,
+    opened: Arc<Opened>,
     queue: SyncSender<Job>,
 }
 
@@ -63,7 +65,7 @@ pub struct NewRecord {
     pub id: RecordId,
     /// Whose record it is: decides which keys erase it.
     pub subject: Pseudonym,
-    /// The record itself, at most 16 MiB.
+    /// The record itself, at most [`MAX_PAYLOAD_BYTES`].
     pub payload: Vec<u8>,
     /// What it can be found by, at most 1 MiB; see [`Store::terms`].
     pub terms: Vec<u8>,
@@ -108,14 +110,14 @@ impl Store {
         root: &DataKey,
         device: &DeviceKey,
     ) -> Result<Self, StoreError> {
-        let (room, state) = Room::open(storage, home, root, device)?;
-        let room = Arc::new(room);
-        let writer = Writer::new(Arc::clone(&room), state)?;
+        let (opened, state) = Opened::open(storage, home, root, device)?;
+        let opened = Arc::new(opened);
+        let writer = Writer::new(Arc::clone(&opened), state)?;
         let (queue, jobs) = sync_channel(QUEUE_JOBS);
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&jobs));
         let thread = thread.map_err(StoreError::io("start the writer of", home))?;
         let shared =
-            Shared { live: RwLock::new(Some(Live { room, queue })), writer: Mutex::new(Some(thread)) };
+            Shared { live: RwLock::new(Some(Live { opened, queue })), writer: Mutex::new(Some(thread)) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -133,10 +135,10 @@ impl Store {
             within("search terms", new.terms.len(), MAX_TERMS_BYTES)?;
         }
         let live = self.live()?;
-        writable(&live.room)?;
+        writable(&live.opened)?;
         let mut write = Write { events, ..Write::default() };
         for new in batch {
-            let segment = live.room.vault.reserve(&new.subject);
+            let segment = live.opened.vault.reserve(&new.subject);
             let payload = Zeroizing::new(new.payload);
             let (sealed, terms) = record::seal(&segment, &new.subject, &new.id, &payload, &new.terms);
             write.batch.put(Table::Records, new.id.as_bytes(), sealed);
@@ -151,9 +153,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] when it is there but not as it was written, or its key was destroyed.
     pub fn get(&self, id: &RecordId) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let room = self.room()?;
-        let Some(stored) = room.storage.get(Table::Records, id.as_bytes())? else { return Ok(None) };
-        record::open(&room.vault, id, &stored).map(Some).ok_or(StoreError::Damaged { what: "record" })
+        let opened = self.opened()?;
+        let Some(stored) = opened.storage.get(Table::Records, id.as_bytes())? else { return Ok(None) };
+        record::open(&opened.vault, id, &stored).map(Some).ok_or(StoreError::Damaged { what: "record" })
     }
 
     /// Whether there is a record `id`.
@@ -161,12 +163,12 @@ impl Store {
     /// # Errors
     /// When the engine fails.
     pub fn contains(&self, id: &RecordId) -> Result<bool, StoreError> {
-        self.room()?.storage.contains(Table::Records, id.as_bytes())
+        self.opened()?.storage.contains(Table::Records, id.as_bytes())
     }
 
     /// How many records are kept; 0 once closed.
     pub fn record_count(&self) -> u64 {
-        self.room().map_or(0, |room| room.records.load(Ordering::Acquire))
+        self.opened().map_or(0, |opened| opened.records.load(Ordering::Acquire))
     }
 
     /// Bytes that the engine's files have on disk.
@@ -174,18 +176,18 @@ impl Store {
     /// # Errors
     /// When the engine fails.
     pub fn size_bytes(&self) -> Result<u64, StoreError> {
-        self.room()?.storage.size()
+        self.opened()?.storage.size()
     }
 
     /// Why nothing can be written at present; `None` when writing works.
     pub fn write_failure(&self) -> Option<StoreError> {
-        self.room().map_or(Some(StoreError::Closed), |room| room.failed.get().cloned())
+        self.opened().map_or(Some(StoreError::Closed), |opened| opened.failed.get().cloned())
     }
 
     /// Whether this store is known to have held more than it holds now: its file lost its end, or an older copy
     /// was put back. Found when it was opened, by comparing with the newest signed head.
     pub fn rollback(&self) -> Option<StoreError> {
-        self.room().ok()?.cut.get().cloned()
+        self.opened().ok()?.cut.get().cloned()
     }
 
     /// Hands the search terms of every record to `each`, as they were put. Damaged ones are left out and
@@ -194,12 +196,12 @@ impl Store {
     /// # Errors
     /// When the engine fails.
     pub fn terms(&self, each: &mut dyn FnMut(RecordId, Vec<u8>)) -> Result<(), StoreError> {
-        let room = self.room()?;
+        let opened = self.opened()?;
         let mut damaged = 0u64;
-        for row in room.storage.scan(Table::Terms, &[]) {
+        for row in opened.storage.scan(Table::Terms, &[]) {
             let (key, stored) = row?;
             let opened =
-                record_id(&key).and_then(|id| Some((id, record::open_terms(&room.vault, &id, &stored)?)));
+                record_id(&key).and_then(|id| Some((id, record::open_terms(&opened.vault, &id, &stored)?)));
             match opened {
                 Some((id, mut terms)) => each(id, std::mem::take(&mut *terms)),
                 None => damaged += 1,
@@ -226,7 +228,7 @@ impl Store {
         within("document", bytes.len(), MAX_DOCUMENT_BYTES)?;
         let live = self.live()?;
         let mut write = Write { events, ..Write::default() };
-        let documents = &live.room.documents;
+        let documents = &live.opened.documents;
         write.batch.put(Table::Documents, &documents.name(kind, key), documents.seal(kind, key, bytes));
         live.submit(write, Then::Acknowledge).map(|_| ())
     }
@@ -234,15 +236,19 @@ impl Store {
     /// All documents of a kind with their keys, in no particular order.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when any document is not as it was written: a missing revocation must not pass
+    /// [`StoreError::Damaged`] when any of them is not as it was written: a missing revocation must not pass
     /// for none.
     pub fn documents(&self, kind: DocumentKind) -> Result<Vec<KeyedDocument>, StoreError> {
-        let room = self.room()?;
+        let opened = self.opened()?;
+        let prefix = opened.documents.prefix(kind);
         let mut found = Vec::new();
-        for row in room.storage.scan(Table::Documents, &[]) {
+        for row in opened.storage.scan(Table::Documents, &prefix) {
             let (name, sealed) = row?;
+            if !name.starts_with(&prefix) {
+                break;
+            }
             let document =
-                room.documents.open(&name, &sealed).ok_or(StoreError::Damaged { what: "document" })?;
+                opened.documents.open(&name, &sealed).ok_or(StoreError::Damaged { what: "document" })?;
             if document.kind == kind as u8 {
                 found.push((document.key, document.bytes));
             }
@@ -263,7 +269,7 @@ impl Store {
         within("document key", key.len(), MAX_DOCUMENT_KEY_BYTES)?;
         let live = self.live()?;
         let mut write = Write { events, ..Write::default() };
-        write.batch.remove(Table::Documents, &live.room.documents.name(kind, key));
+        write.batch.remove(Table::Documents, &live.opened.documents.name(kind, key));
         live.submit(write, Then::Acknowledge).map(|_| ())
     }
 
@@ -296,9 +302,9 @@ impl Store {
         live.clone().ok_or(StoreError::Closed)
     }
 
-    fn room(&self) -> Result<Arc<Room>, StoreError> {
+    fn opened(&self) -> Result<Arc<Opened>, StoreError> {
         let live = self.shared.live.read().unwrap_or_else(PoisonError::into_inner);
-        live.as_ref().map(|live| Arc::clone(&live.room)).ok_or(StoreError::Closed)
+        live.as_ref().map(|live| Arc::clone(&live.opened)).ok_or(StoreError::Closed)
     }
 }
 
@@ -337,8 +343,8 @@ impl Drop for Shared {
     }
 }
 
-fn writable(room: &Room) -> Result<(), StoreError> {
-    room.failed.get().map_or(Ok(()), |error| Err(error.as_read_only()))
+fn writable(opened: &Opened) -> Result<(), StoreError> {
+    opened.failed.get().map_or(Ok(()), |error| Err(error.as_read_only()))
 }
 
 fn within(what: &'static str, size: usize, limit: usize) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use getrandom::SysRng;
-use keys::{Checkpoint, DataKey, DeviceId, Signed, codec};
+use keys::{Checkpoint, DataKey, DeviceId, Signable, Signed, codec};
 use rand_core::UnwrapErr;
 use zeroize::Zeroizing;
 
@@ -43,6 +43,9 @@ pub(crate) struct Heads {
     file: u32,
     current: Vec<Signed<Checkpoint>>,
     newest_entries: u64,
+    /// Entries and chain hash of the newest head.
+    last: Option<(u64, [u8; 32])>,
+    forked: Option<u64>,
 }
 
 impl Heads {
@@ -52,10 +55,18 @@ impl Heads {
         files::create_folder(folder)?;
         files::clear_temporaries(folder)?;
         let file = numbers(folder)?.into_iter().max().unwrap_or(0);
-        let mut heads = Self { folder: folder.to_path_buf(), file, current: Vec::new(), newest_entries: 0 };
+        let mut heads = Self {
+            folder: folder.to_path_buf(),
+            file,
+            current: Vec::new(),
+            newest_entries: 0,
+            last: None,
+            forked: None,
+        };
+        heads.look_back()?;
         match read(folder, file).and_then(|current| Ok((covered(&current, device)?, current))) {
             Ok((entries, current)) => {
-                heads.newest_entries = entries;
+                heads.newest_entries = heads.newest_entries.max(entries);
                 heads.current = current;
             }
             Err(StoreError::Damaged { .. }) => {
@@ -72,12 +83,55 @@ impl Heads {
         self.newest_entries
     }
 
+    /// The number of entries about which kept heads disagree: the trail was cut off or rolled back and grew again.
+    pub(crate) const fn forked(&self) -> Option<u64> {
+        self.forked
+    }
+
+    /// The newest head's number of entries and chain hash.
+    pub(crate) const fn last(&self) -> Option<(u64, [u8; 32])> {
+        self.last
+    }
+
+    /// Follows all kept heads: a trail that only grows has heads that only grow.
+    fn look_back(&mut self) -> Result<(), StoreError> {
+        let mut files = numbers(&self.folder)?;
+        files.sort_unstable();
+        for file in files {
+            let heads = match read(&self.folder, file) {
+                Ok(heads) => heads,
+                // Damage is told where the trail is verified, or where the newest file is opened.
+                Err(StoreError::Damaged { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            for head in heads {
+                // Signatures are checked where the trail is verified; here they would only cost time.
+                if let Ok(head) = unchecked(&head) {
+                    self.follow(&head);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, head: &Checkpoint) {
+        let (entries, chain) = (head.entries, head.chain);
+        let fork = |(known, before)| entries < known || (entries == known && chain != before);
+        if self.last.is_some_and(fork) && self.forked.is_none() {
+            self.forked = Some(entries);
+        }
+        self.last = Some((entries, chain));
+    }
+
     /// Keeps `new` heads (of ascending coverage, the last one covering `entries`); durable when this returns.
     pub(crate) fn push(&mut self, new: Vec<Signed<Checkpoint>>, entries: u64) -> Result<(), StoreError> {
-        if entries == self.newest_entries && new.len() == 1 {
-            self.current.pop();
-        }
         for head in new {
+            let said = unchecked(&head)?;
+            // Over the same entries one head is enough; over another trail of that length, both are evidence.
+            if self.last == Some((said.entries, said.chain)) {
+                self.current.pop();
+            }
+            self.follow(&said);
             if self.current.len() >= HEADS_PER_FILE {
                 self.write()?;
                 self.file += 1;
@@ -118,6 +172,12 @@ fn read(folder: &Path, file: u32) -> Result<Vec<Signed<Checkpoint>>, StoreError>
     let Some(bytes) = files::read(&folder.join(name(file)), MAX_FILE_BYTES)? else { return Ok(Vec::new()) };
     let heads: Result<Vec<_>, _> = codec::decode("audit heads", &bytes, bytes.len());
     heads.map_err(|_| StoreError::Damaged { what: "file of signed audit heads" })
+}
+
+/// What a head says, whoever signed it.
+fn unchecked(head: &Signed<Checkpoint>) -> Result<Checkpoint, StoreError> {
+    codec::decode("audit head", head.body(), Checkpoint::MAX_BYTES)
+        .map_err(|_| StoreError::Damaged { what: "audit head" })
 }
 
 /// The entries that the newest of `heads` covers, each checked to be by `device`.
@@ -191,6 +251,34 @@ mod tests {
             heads.push(vec![log.checkpoint(Timestamp::from_millis(0), &device)], 1).expect("pushes");
         }
         assert_eq!(all_heads(folder.path()).expect("reads").len(), 1);
+    }
+
+    #[test]
+    fn a_trail_that_grew_again_keeps_the_head_of_the_one_before() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let device = DeviceKey::from_seed([1; 32]);
+        let mut log = AuditLog::new();
+        (0..200).for_each(|_| grow(&mut log));
+        let mut heads = Heads::open(folder.path(), &device.id()).expect("opens");
+        heads.push(vec![log.checkpoint(Timestamp::from_millis(0), &device)], 200).expect("pushes");
+        assert_eq!(Heads::open(folder.path(), &device.id()).expect("opens").forked(), None);
+        let event = AuditEvent {
+            who: "somebody else".into(),
+            action: AuditAction::Read,
+            object: None,
+            purpose: None,
+            grant: None,
+            count: 1,
+            outcome: Outcome::Allowed,
+        };
+        let mut other = AuditLog::new();
+        for _ in 0..200 {
+            other.append(Timestamp::from_millis(0), event.clone());
+        }
+        let mut heads = Heads::open(folder.path(), &device.id()).expect("opens");
+        heads.push(vec![other.checkpoint(Timestamp::from_millis(0), &device)], 200).expect("pushes");
+        assert_eq!(all_heads(folder.path()).expect("reads").len(), 2);
+        assert_eq!(Heads::open(folder.path(), &device.id()).expect("opens").forked(), Some(200));
     }
 
     #[test]

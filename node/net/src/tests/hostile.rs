@@ -7,7 +7,8 @@ use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, noise, tcp
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::protocol::PAIR;
+use crate::protocol::{PAIR, ROOM_SYNC};
+use crate::{RoomReceiver, RoomSender};
 
 /// A device with no rules of its own.
 struct Raw {
@@ -142,6 +143,10 @@ async fn stranger_may_open_nothing_but_pairing() {
         assert!(answer(&mut stream).await.is_empty());
         assert_eq!(node.next_refusal().await, (Some(raw.device), "request of an unknown device"));
     }
+    let mut stream = raw.open(ROOM_SYNC).await;
+    let _ = stream.flush().await;
+    assert!(answer(&mut stream).await.is_empty());
+    assert_eq!(node.next_refusal().await, (Some(raw.device), "room stream of an unknown device"));
     let mut stream = raw.open(PAIR).await;
     stream.write_all(&[0, 0, 0, 1, 7]).await.unwrap();
     stream.flush().await.unwrap();
@@ -212,4 +217,102 @@ async fn flood_of_refusals_is_told_in_part() {
         told += usize::from(matches!(event, NetEvent::Refused { .. }));
     }
     assert!((60..=62).contains(&told), "{told}");
+}
+
+/// A room stream of a device that talks as it likes, and the node's end of it.
+async fn room_stream(node: &mut Node, raw: &mut Raw) -> (Stream, (RoomSender, RoomReceiver)) {
+    let mut stream = raw.open(ROOM_SYNC).await;
+    stream.flush().await.unwrap();
+    let far = node.next(|e| if let NetEvent::RoomSync(s) = e { Some(s) } else { None }).await;
+    assert_eq!(far.peer(), raw.device);
+    (stream, far.split())
+}
+
+#[tokio::test]
+async fn room_frame_above_one_mebibyte_costs_no_memory_and_is_refused() {
+    let (mut node, mut raw) = intruder(Timing::default()).await;
+    let before = resident_kib();
+    for claimed in [(1u32 << 20) + 1, 1 << 30, u32::MAX] {
+        let (mut stream, (_sender, mut receiver)) = room_stream(&mut node, &mut raw).await;
+        stream.write_all(&[0, 0, 0, 1, 7]).await.unwrap();
+        stream.write_all(&claimed.to_be_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap(), Some(vec![7]));
+        let end = timeout(PATIENCE, receiver.recv()).await.unwrap();
+        assert!(matches!(end, Err(NetError::TooLarge { limit: 1_048_576, .. })), "{end:?}");
+        assert_eq!(receiver.recv().await.unwrap(), None);
+    }
+    assert!(resident_kib().saturating_sub(before) < 32 * 1024, "{} KiB", resident_kib());
+    assert_eq!(node.network.peers(), [raw.device], "the connection may go on");
+}
+
+#[tokio::test]
+async fn room_frame_that_trickles_or_stops_is_given_up() {
+    let (mut node, mut raw) = intruder(hasty()).await;
+    let (mut torn, (_sender, mut receiver)) = room_stream(&mut node, &mut raw).await;
+    torn.write_all(&[0, 0, 0, 1, 7]).await.unwrap();
+    torn.write_all(&[0, 0, 1, 0, 7, 7]).await.unwrap();
+    torn.flush().await.unwrap();
+    assert_eq!(receiver.recv().await.unwrap(), Some(vec![7]));
+    let end = timeout(PATIENCE, receiver.recv()).await.unwrap();
+    assert!(matches!(end, Err(NetError::Timeout(_))), "{end:?}");
+
+    let (mut trickle, (_sender, mut receiver)) = room_stream(&mut node, &mut raw).await;
+    let writes = async {
+        trickle.write_all(&[0, 0, 1, 0]).await?;
+        loop {
+            trickle.write_all(&[7]).await?;
+            trickle.flush().await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        end = timeout(PATIENCE, receiver.recv()) => {
+            assert!(matches!(end, Ok(Err(NetError::Timeout(_)))), "{end:?}");
+        }
+        end = writes => { let end: std::io::Result<()> = end; panic!("{end:?}") }
+    }
+}
+
+#[tokio::test]
+async fn flood_of_room_streams_costs_places_not_the_connection() {
+    let (mut node, mut raw) = intruder(Timing::default()).await;
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(room_stream(&mut node, &mut raw).await);
+    }
+    for _ in 0..40 {
+        let mut stream = raw.open(ROOM_SYNC).await;
+        let _ = stream.flush().await;
+        assert!(answer(&mut stream).await.is_empty());
+        assert_eq!(node.next_refusal().await, (Some(raw.device), "too many room streams at once"));
+    }
+    assert_eq!(node.network.peers(), [raw.device]);
+    held.clear();
+    drop(room_stream(&mut node, &mut raw).await);
+}
+
+#[tokio::test]
+async fn node_that_does_not_read_is_sent_a_window_and_no_more() {
+    let (mut node, mut raw) = intruder(Timing::default()).await;
+    let (mut stream, (_sender, mut receiver)) = room_stream(&mut node, &mut raw).await;
+    let frame = [(1u32 << 20).to_be_bytes().as_slice(), &[7; 1 << 20]].concat();
+    // Fast at first, so that a window that can grow does.
+    let reads = async {
+        for _ in 0..8 {
+            receiver.recv().await.unwrap().unwrap();
+        }
+    };
+    let writes = async {
+        for _ in 0..8 {
+            stream.write_all(&frame).await.unwrap();
+        }
+        stream.flush().await.unwrap();
+    };
+    tokio::join!(reads, writes);
+    let mut sent = 0;
+    while let Ok(wrote) = timeout(Duration::from_millis(500), stream.write(&frame[..])).await {
+        sent += wrote.unwrap();
+    }
+    assert!(sent < 3 << 20, "{sent}");
 }

@@ -10,7 +10,7 @@ async fn requests_are_answered_up_to_the_limit() {
     let (device, addresses) = (b.device(), b.network.addresses());
     let (_server, _, _dir) = b.serve();
     assert_eq!(hello(&a.network, device, &addresses).await.unwrap(), b"olleh");
-    for size in [0, 1, 65_536, Protocol::Records.frame_limit()] {
+    for size in [0, 1, 65_536, Protocol::Records.request_limit()] {
         let mut body = vec![7u8; size];
         body.extend([1, 2, 3]);
         body.truncate(size);
@@ -68,38 +68,74 @@ async fn dropped_and_forgotten_requests_are_refused() {
     let (device, addresses) = (b.device(), b.network.addresses());
     let pick = |event| if let NetEvent::Request(request) = event { Some(request) } else { None };
     let (answer, _) = tokio::join!(hello(&a.network, device, &addresses), async { drop(b.next(pick).await) });
-    assert!(matches!(answer, Err(NetError::Refused { reason }) if reason == "no answer"));
+    assert!(matches!(answer, Err(NetError::Failed { reason }) if reason == "no answer"));
     let (answer, request) = tokio::join!(hello(&a.network, device, &addresses), b.next(pick));
     // Either side's clock may run out first.
-    assert!(matches!(answer, Err(NetError::Refused { .. } | NetError::Timeout(_))), "{answer:?}");
+    assert!(matches!(answer, Err(NetError::Failed { .. } | NetError::Timeout(_))), "{answer:?}");
     drop(request);
 }
 
 #[tokio::test]
-async fn answer_above_the_limit_becomes_a_refusal() {
+async fn answer_above_the_limit_becomes_a_failure() {
     let (a, mut b) = friends(Timing::default()).await;
     let (device, addresses) = (b.device(), b.network.addresses());
     let request = b.next(|e| if let NetEvent::Request(r) = e { Some(r) } else { None });
     let answers = request.map(|r| r.answer(vec![0; 16 * 1024 + 1]));
     let (answer, ()) = tokio::join!(hello(&a.network, device, &addresses), answers);
-    assert!(matches!(answer, Err(NetError::Refused { reason }) if reason == "answer too large"));
+    assert!(matches!(answer, Err(NetError::Failed { reason }) if reason == "answer too large"));
 }
 
 #[tokio::test]
-async fn thirty_first_query_of_a_minute_is_refused() {
+async fn query_above_the_rate_may_come_again_later() {
     let (a, b) = friends(Timing::default()).await;
     let (device, addresses) = (b.device(), b.network.addresses());
     let (_server, _, _dir) = b.serve();
-    for _ in 0..30 {
-        a.network.request(device, &addresses, Protocol::Records, vec![1]).await.unwrap();
+    let ask = |bytes| a.network.request(device, &addresses, Protocol::Records, vec![1; bytes]);
+    for _ in 0..120 {
+        ask(1).await.unwrap();
     }
-    // A large body, so that the refusal comes while it is still being written.
-    let answer = a.network.request(device, &addresses, Protocol::Records, vec![1; 1 << 20]).await;
+    // Each asks faster than four come back in a second. A large body, so that the no comes while it is being written.
+    let mut answer = ask(1 << 20).await;
+    for _ in 0..100 {
+        if answer.is_err() {
+            break;
+        }
+        answer = ask(1 << 20).await;
+    }
     assert!(
-        matches!(&answer, Err(NetError::Refused { reason }) if reason == "too many requests"),
+        matches!(&answer, Err(NetError::Later { reason }) if reason == "too many requests"),
         "{answer:?}"
     );
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(ask(1).await.unwrap(), [1]);
     assert_eq!(hello(&a.network, device, &addresses).await.unwrap(), b"olleh");
+}
+
+#[tokio::test]
+async fn roles_are_asked_in_small_and_answered_in_large_frames() {
+    let (a, mut b) = friends(Timing::default()).await;
+    let (device, addresses) = (b.device(), b.network.addresses());
+    let ask = |size| a.network.request(device, &addresses, Protocol::Roles, vec![1; size]);
+    let error = ask(64 * 1024 + 1).await;
+    assert!(matches!(error, Err(NetError::TooLarge { limit: 65_536, .. })), "{error:?}");
+    for (size, fits) in [(1 << 20, true), ((1 << 20) + 1, false)] {
+        let request = b.next(|e| if let NetEvent::Request(r) = e { Some(r) } else { None });
+        let answers = request.map(|r| {
+            assert_eq!((r.protocol, r.body.len()), (Protocol::Roles, 64 * 1024));
+            r.answer(vec![2; size]);
+        });
+        let (answer, ()) = tokio::join!(ask(64 * 1024), answers);
+        match answer {
+            Ok(answer) => assert!(fits && answer == vec![2; size]),
+            Err(error) => assert!(!fits && matches!(error, NetError::Failed { .. }), "{error}"),
+        }
+    }
+    let (_server, _, _dir) = b.serve();
+    for _ in 0..28 {
+        ask(1).await.unwrap();
+    }
+    let error = ask(1).await;
+    assert!(matches!(&error, Err(NetError::Later { reason }) if reason == "too many requests"), "{error:?}");
 }
 
 #[tokio::test]
@@ -117,7 +153,7 @@ async fn requests_beyond_the_places_of_a_device_are_busy() {
         held.push(b.next(|e| if let NetEvent::Request(r) = e { Some(r) } else { None }).await);
     }
     let answer = ask().await;
-    assert!(matches!(&answer, Err(NetError::Refused { reason }) if reason == "busy"), "{answer:?}");
+    assert!(matches!(&answer, Err(NetError::Later { reason }) if reason == "busy"), "{answer:?}");
     held.into_iter().for_each(|request| request.answer(vec![2]));
     for answer in waiting {
         assert_eq!(answer.await.unwrap().unwrap(), [2]);

@@ -54,6 +54,9 @@ pub(super) fn import(text: &str, line: u64, entries: &[&RawValue], sink: &mut Si
     let mut resources = Vec::with_capacity(entries.len());
     let (mut counted, mut at) = (0, line);
     for entry in entries {
+        if sink.ended {
+            return;
+        }
         let parts: Result<Entry<'_>, _> = serde_json::from_str(entry.get());
         let raw = parts.as_ref().ok().and_then(|parts| parts.resource).unwrap_or(entry);
         // The raw value is a slice of `text`, so the distance of the two pointers is a position in it.
@@ -80,6 +83,9 @@ pub(super) fn import(text: &str, line: u64, entries: &[&RawValue], sink: &mut Si
         }
     }
     for (at, resource) in resources {
+        if sink.ended {
+            return;
+        }
         match resolve(resource, &targets) {
             Ok(resource) => sink.resource(resource),
             Err(error) => sink.reject_resource(at, &error),

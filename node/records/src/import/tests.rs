@@ -16,9 +16,12 @@ fn import(name: &str, bytes: &[u8], siblings: &[(&str, &[u8])]) -> (Vec<Imported
     let (mut imported, mut rejected) = (Vec::new(), Vec::new());
     let mut sibling =
         |wanted: &str| siblings.iter().find(|(name, _)| *name == wanted).map(|(_, bytes)| bytes.to_vec());
-    import_file(name, bytes.to_vec(), &mut sibling, &options(), &mut |part| match part {
-        Ok(part) => imported.push(part),
-        Err(rejection) => rejected.push(rejection),
+    import_file(name, bytes.to_vec(), &mut sibling, &options(), &mut |part| {
+        match part {
+            Ok(part) => imported.push(part),
+            Err(rejection) => rejected.push(rejection),
+        }
+        ControlFlow::Continue(())
     });
     (imported, rejected)
 }
@@ -185,10 +188,28 @@ fn only_files_beside_the_header_are_asked_for() {
                 None
             },
             &options(),
-            &mut |part| assert!(part.is_err()),
+            &mut |part| {
+                assert!(part.is_err());
+                ControlFlow::Continue(())
+            },
         );
     }
     assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[test]
+fn nothing_is_given_after_a_break() {
+    let lines = [BASIC; 5].join("\n");
+    let entries = [format!("{{\"resource\":{BASIC}}}"), "1".to_owned()].join(",");
+    let bundle = format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{entries},{entries}]}}"#);
+    for (name, text) in [("a.ndjson", lines), ("a.json", bundle)] {
+        let mut given = 0;
+        import_file(name, text.into_bytes(), &mut |_| None, &options(), &mut |_| {
+            given += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!(given, 1, "{name}");
+    }
 }
 
 proptest! {
@@ -234,6 +255,7 @@ proptest! {
             if let Ok(Imported::Signal(signal)) = part {
                 assert_eq!(signal.resource(&[0; 32], 1).id(), signal.id);
             }
+            ControlFlow::Continue(())
         });
     }
 }

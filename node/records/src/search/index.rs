@@ -2,6 +2,8 @@
 //! resource in a few machine words, so that a candidate can be tested without its text.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
 
 use keys::{IdentityId, RecordId, ResourceFacts};
 
@@ -10,13 +12,32 @@ use super::parameters;
 use super::symbols::{EMPTY, Symbol, Symbols};
 use crate::terms::{Entry, Terms, Value, coded};
 
-/// Whose copy a resource is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Whose copy a resource is. Written `own`, or the identity of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// Made or imported in this home.
     Own,
     /// Received from a peer under a grant.
     Peer(IdentityId),
+}
+
+const OWN: &str = "own";
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => f.write_str(OWN),
+            Self::Peer(identity) => identity.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = <IdentityId as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == OWN { Ok(Self::Own) } else { text.parse().map(Self::Peer) }
+    }
 }
 
 /// The search index of one home, in memory only.
@@ -39,7 +60,7 @@ pub(super) struct Document {
     pub(super) values: Box<[Indexed]>,
     /// Search parameter and date. Apart from the other values, which take half the space without them.
     pub(super) dates: Box<[(u8, Interval)]>,
-    source: Source,
+    pub(super) source: Source,
     patient: Option<Symbol>,
 }
 
@@ -175,6 +196,10 @@ impl Index {
     /// Whose copy a record is.
     pub fn source(&self, record: &RecordId) -> Option<Source> {
         self.document(*self.by_record.get(record)?).map(|document| document.source)
+    }
+
+    pub(super) fn of_record(&self, record: &RecordId) -> Option<&Document> {
+        self.document(*self.by_record.get(record)?)
     }
 
     pub(super) fn document(&self, number: u32) -> Option<&Document> {

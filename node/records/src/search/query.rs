@@ -5,7 +5,8 @@ mod parse;
 use std::fmt;
 
 use super::date::Interval;
-use super::parameters::Parameter;
+use super::index::Source;
+use super::parameters::{Kind, Parameter};
 
 /// The longest query, in bytes as it was sent.
 pub(crate) const MAX_QUERY_BYTES: usize = 8 << 10;
@@ -59,6 +60,7 @@ pub struct Query {
     pub(super) filters: Vec<Filter>,
     pub(super) sort: Sort,
     pub(super) cursor: Option<String>,
+    pub(super) source: Option<Source>,
     count: usize,
     ignored: Vec<String>,
 }
@@ -187,6 +189,27 @@ impl Query {
         &self.resource_type
     }
 
+    /// The one source whose resources are searched (`_source`); `None` for all.
+    pub fn source(&self) -> Option<Source> {
+        self.source
+    }
+
+    /// The same search in one source, or in all.
+    #[must_use]
+    pub fn with_source(&self, source: Option<Source>) -> Self {
+        Self { source, ..self.clone() }
+    }
+
+    /// Whether a filter names a resource by its id, for instance a patient. The same id means something else in
+    /// each source, so matches of several sources must not stand side by side.
+    pub fn names_a_resource(&self) -> bool {
+        self.filters.iter().any(|filter| match filter.field {
+            Field::Id => true,
+            Field::LastUpdated => false,
+            Field::Parameter(parameter) => parameter.kind == Kind::Reference,
+        })
+    }
+
     /// The most resources on one page, 0 to 1,000; 0 asks for the total alone.
     pub fn count(&self) -> usize {
         self.count
@@ -230,6 +253,9 @@ impl fmt::Display for Query {
         };
         for filter in &self.filters {
             pair(f, &filter.name, &filter.raw)?;
+        }
+        if let Some(source) = &self.source {
+            pair(f, "_source", &source.to_string())?;
         }
         let order = match self.sort.key {
             SortKey::Id => "_id",

@@ -2,12 +2,13 @@
 //! gives the pages, so that resources added or removed between two pages move nothing else.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use keys::RecordId;
 use serde::{Deserialize, Serialize};
 
 use super::date::Interval;
-use super::index::{Document, Index, Indexed};
+use super::index::{Document, Index, Indexed, Source};
 use super::parameters::Parameter;
 use super::query::{Field, Filter, Prefix, Query, QueryError, SortKey, Wanted};
 use super::symbols::Symbol;
@@ -55,19 +56,25 @@ impl Index {
     /// # Errors
     /// [`QueryError::Cursor`] when the cursor is not one of this query.
     pub fn search(&self, query: &Query) -> Result<Page, QueryError> {
+        self.search_where(query, &mut |_| true)
+    }
+
+    /// Runs `query` over the records that `keep` lets through; the others count in no way, neither in the total nor
+    /// in the pages.
+    ///
+    /// # Errors
+    /// [`QueryError::Cursor`] when the cursor is not one of this query.
+    pub fn search_where(
+        &self,
+        query: &Query,
+        keep: &mut dyn FnMut(&RecordId) -> bool,
+    ) -> Result<Page, QueryError> {
         let after = query.cursor.as_deref().map(|text| read_cursor(query, text)).transpose()?;
-        let Some(resource_type) = self.symbols.find(&query.resource_type) else {
-            return Ok(Page { total: 0, ids: Vec::new(), next: None });
-        };
-        let filters: Vec<Resolved> = query.filters.iter().map(|filter| self.resolve(filter)).collect();
         let mut total = 0;
         let mut matches = Vec::new();
-        for number in self.candidates(resource_type, &filters) {
-            let Some(document) = self.document(number).filter(|d| d.resource_type == resource_type) else {
-                continue;
-            };
-            if !filters.iter().all(|filter| self.passes(document, filter)) {
-                continue;
+        self.each_match(query, &mut |document| {
+            if !keep(&document.record) {
+                return;
             }
             total += 1;
             let found = self.place(document, query);
@@ -75,7 +82,7 @@ impl Index {
             {
                 matches.push(found);
             }
-        }
+        });
         let more = matches.len() > query.count();
         if more && query.count() > 0 {
             matches.select_nth_unstable_by(query.count() - 1, |a, b| compare(query, a, b));
@@ -84,6 +91,46 @@ impl Index {
         matches.sort_unstable_by(|a, b| compare(query, a, b));
         let next = matches.last().filter(|_| more).map(|last| write_cursor(query, last));
         Ok(Page { total, ids: matches.iter().map(|found| found.record).collect(), next })
+    }
+
+    /// The cursor of the page that begins right after `record` in the order of `query`; none when it is not here.
+    pub fn cursor_after(&self, query: &Query, record: &RecordId) -> Option<String> {
+        self.of_record(record).map(|document| write_cursor(query, &self.place(document, query)))
+    }
+
+    /// Whose resources `query` finds, on all its pages, in a fixed order.
+    pub fn sources(&self, query: &Query) -> Vec<Source> {
+        let mut sources = BTreeSet::new();
+        self.each_match(query, &mut |document| {
+            sources.insert(document.source);
+        });
+        sources.into_iter().collect()
+    }
+
+    /// The sources that have this resource, in a fixed order.
+    pub fn sources_of(&self, resource_type: &str, id: &str) -> Vec<Source> {
+        let (Some(resource_type), Some(id)) = (self.symbols.find(resource_type), self.symbols.find(id))
+        else {
+            return Vec::new();
+        };
+        let documents = self.with_id(resource_type, id).iter().filter_map(|number| self.document(*number));
+        documents.map(|document| document.source).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Hands over every match of `query`, whatever its page.
+    fn each_match<'i>(&'i self, query: &Query, each: &mut dyn FnMut(&'i Document)) {
+        let Some(resource_type) = self.symbols.find(&query.resource_type) else { return };
+        let filters: Vec<Resolved> = query.filters.iter().map(|filter| self.resolve(filter)).collect();
+        for number in self.candidates(resource_type, &filters) {
+            let found = self.document(number).filter(|document| {
+                document.resource_type == resource_type
+                    && query.source.is_none_or(|source| source == document.source)
+                    && filters.iter().all(|filter| self.passes(document, filter))
+            });
+            if let Some(document) = found {
+                each(document);
+            }
+        }
     }
 
     fn resolve(&self, filter: &Filter) -> Resolved {

@@ -299,3 +299,81 @@ fn found_all(index: &Index, query: &str) -> Vec<RecordId> {
         query = Query::parse(&query.with_cursor(Some(next)).to_string()).unwrap();
     }
 }
+
+/// Bob is `Patient/p1` here, Alice is `Patient/p1` at a peer.
+fn two_sources() -> (Index, Source) {
+    let peer = Source::Peer(IdentityId::from_bytes([7; 32]));
+    let mut index = Index::new();
+    let subject = r#""subject":{"reference":"Patient/p1"}"#;
+    let texts = [
+        (Source::Own, r#"{"resourceType":"Patient","id":"p1","name":[{"family":"Bob"}]}"#.to_owned()),
+        (peer, r#"{"resourceType":"Patient","id":"p1","name":[{"family":"Alice"}]}"#.to_owned()),
+        (Source::Own, observation("o1", subject)),
+        (peer, observation("o1", subject)),
+    ];
+    for (number, (source, text)) in texts.iter().enumerate() {
+        index.insert(record(number), *source, Terms::of(&Resource::parse(text).unwrap()));
+    }
+    (index, peer)
+}
+
+#[test]
+fn one_source_is_searched_when_it_is_named() {
+    let (index, peer) = two_sources();
+    assert_eq!(found(&index, "Observation?patient=p1&_source=own"), [2]);
+    assert_eq!(found(&index, &format!("Observation?patient=p1&_source={peer}")), [3]);
+    let query = Query::parse("Observation?patient=p1").unwrap();
+    assert_eq!(index.sources(&query), [Source::Own, peer]);
+    assert_eq!(index.sources(&query.with_source(Some(peer))), [peer]);
+    assert_eq!(index.sources_of("Patient", "p1"), [Source::Own, peer]);
+    assert_eq!(index.sources_of("Patient", "p2"), []);
+    let only = query.with_source(Some(Source::Own));
+    assert_eq!(Query::parse(&only.to_string()).unwrap().source(), Some(Source::Own));
+    assert!(matches!(Query::parse("Patient?_source=bob"), Err(QueryError::Value { .. })));
+}
+
+#[test]
+fn a_query_tells_whether_it_names_a_resource() {
+    let names = |text: &str| Query::parse(text).unwrap().names_a_resource();
+    assert!(
+        names("Observation?patient=p1") && names("Observation?code=1&subject=p1") && names("Patient?_id=p1")
+    );
+    assert!(!names("Patient?name=bob") && !names("Observation?code=1&_sort=-date"));
+}
+
+#[test]
+fn what_is_not_let_through_counts_nowhere() {
+    let texts: Vec<String> = (0..10).map(|n| observation(&format!("o{n}"), r#""status":"final""#)).collect();
+    let index = index(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let query = Query::parse("Observation?_count=2").unwrap();
+    let even: Vec<RecordId> = (0..10).step_by(2).map(record).collect();
+    let (mut seen, mut next) = (Vec::new(), None);
+    loop {
+        let page = index.search_where(&query.with_cursor(next), &mut |id| even.contains(id)).unwrap();
+        assert_eq!(page.total, 5);
+        seen.extend(page.ids);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, even);
+}
+
+#[test]
+fn copies_of_two_sources_have_addresses_of_their_own() {
+    let (index, peer) = two_sources();
+    let query = Query::parse("Patient").unwrap();
+    let page = index.search(&query).unwrap();
+    let text = r#"{"resourceType":"Patient","id":"p1"}"#.to_owned();
+    let found = [Source::Own, peer].map(|source| crate::Found { source, text: text.clone() });
+    let bundle = crate::searchset("/fhir/R4/", &query, &page, &found, Some("more elsewhere"));
+    let bundle: serde_json::Value = serde_json::from_str(&bundle).unwrap();
+    assert_eq!(bundle["entry"][0]["fullUrl"], "/fhir/R4/Patient/p1");
+    assert_eq!(bundle["entry"][1]["fullUrl"], format!("urn:metaclinic:{peer}/Patient/p1"));
+    assert_eq!(bundle["entry"][1]["link"][0]["url"], format!("/fhir/R4/Patient/p1?_source={peer}"));
+    assert_eq!(bundle["entry"][2]["search"]["mode"], "outcome");
+    assert_eq!(bundle["entry"][2]["resource"]["issue"][0]["diagnostics"], "more elsewhere");
+    let empty = crate::searchset("/fhir/R4", &query, &page, &[], None);
+    assert!(!empty.contains("entry"));
+}

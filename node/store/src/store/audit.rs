@@ -9,7 +9,7 @@ use keys::{
 use zeroize::Zeroizing;
 
 use super::Store;
-use crate::room::Room;
+use crate::opened::Opened;
 use crate::storage::{Row, Table};
 use crate::writer::{Then, Write};
 use crate::{StoreError, trail};
@@ -31,10 +31,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] when one of them is not as it was written.
     pub fn audit_entries(&self, from_seq: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let room = self.room()?;
-        let rows = room.storage.scan(Table::Audit, &from_seq.to_be_bytes()).take(limit.min(MAX_PAGE));
+        let opened = self.opened()?;
+        let rows = opened.storage.scan(Table::Audit, &from_seq.to_be_bytes()).take(limit.min(MAX_PAGE));
         rows.map(|row| {
-            let bytes = open_entry(&room, row)?;
+            let bytes = open_entry(&opened, row)?;
             codec::decode("audit entry", &bytes, MAX_AUDIT_ENTRY_BYTES)
                 .map_err(|_| StoreError::Damaged { what: "audit entry" })
         })
@@ -43,7 +43,7 @@ impl Store {
 
     /// How many audit entries there are; 0 once closed.
     pub fn audit_count(&self) -> u64 {
-        self.room().map_or(0, |room| room.entries.load(Ordering::Acquire))
+        self.opened().map_or(0, |opened| opened.entries.load(Ordering::Acquire))
     }
 
     /// Checks the whole audit trail against itself, every kept signed head and the number of entries known,
@@ -52,19 +52,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Trail`], [`StoreError::TrailCut`] or [`StoreError::Damaged`] when it is not as written.
     pub fn audit_verify(&self, now: Timestamp) -> Result<AuditReport, StoreError> {
-        let room = self.room()?;
+        let opened = self.opened()?;
         // Heads first: entries are durable before their head is, so every head read has its entries.
-        let known = room.entries.load(Ordering::Acquire);
-        let heads = trail::all_heads(&room.heads)?;
+        let known = opened.entries.load(Ordering::Acquire);
+        let heads = trail::all_heads(&opened.heads)?;
         let mut unreadable = None;
-        let entries = room.storage.scan(Table::Audit, &[]).map_while(|row| match open_entry(&room, row) {
-            Ok(mut bytes) => Some(std::mem::take(&mut *bytes)),
-            Err(error) => {
-                unreadable = Some(error);
-                None
-            }
-        });
-        let report = verify_audit(entries, &heads, &room.device.id());
+        let entries =
+            opened.storage.scan(Table::Audit, &[]).map_while(|row| match open_entry(&opened, row) {
+                Ok(mut bytes) => Some(std::mem::take(&mut *bytes)),
+                Err(error) => {
+                    unreadable = Some(error);
+                    None
+                }
+            });
+        let report = verify_audit(entries, &heads, &opened.device.id());
         if let Some(error) = unreadable {
             return Err(error);
         }
@@ -72,7 +73,7 @@ impl Store {
         if report.entries < known {
             return Err(StoreError::TrailCut { found: report.entries, known });
         }
-        if room.failed.get().is_none() {
+        if opened.failed.get().is_none() {
             self.checkpoint(now)?;
         }
         Ok(report)
@@ -88,9 +89,9 @@ impl Store {
     }
 }
 
-fn open_entry(room: &Room, row: Row) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+fn open_entry(opened: &Opened, row: Row) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let (key, sealed) = row?;
     let seq = key.try_into().ok().map(u64::from_be_bytes);
-    seq.and_then(|seq| trail::open_entry(&room.audit_key, seq, &sealed))
+    seq.and_then(|seq| trail::open_entry(&opened.audit_key, seq, &sealed))
         .ok_or(StoreError::Damaged { what: "audit entry" })
 }

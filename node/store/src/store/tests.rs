@@ -1,6 +1,7 @@
 //! Stores on the real engine; failures and crashes on the one in memory are in `crash`.
 
 mod crash;
+mod rooms;
 mod speed;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use super::*;
 
 /// Never written in the clear anywhere.
 const CANARY: &str = "Zebulon Quartzmeyer 1931-02-29";
+/// The same as a room's id.
+const CANARY_ROOM: &[u8; 32] = b"the room of Zebulon Quartzmeyer!";
 
 fn root() -> DataKey {
     DataKey::from_bytes([42; 32])
@@ -143,13 +146,44 @@ fn documents_are_replaced_and_removed() {
 }
 
 #[test]
+fn documents_of_one_kind_are_read_without_the_others() {
+    const KINDS: [DocumentKind; 5] = [
+        DocumentKind::Peer,
+        DocumentKind::Grant,
+        DocumentKind::Revocation,
+        DocumentKind::ReceivedGrant,
+        DocumentKind::Setting,
+    ];
+    let home = tempfile::tempdir().expect("temporary folder");
+    let store = open(home.path());
+    for (kind, n) in KINDS.iter().flat_map(|kind| (0..20u8).map(move |n| (*kind, n))) {
+        store.put_document(kind, &[n], &[kind as u8, n], vec![]).expect("puts");
+    }
+    for kind in KINDS {
+        let mut found = store.documents(kind).expect("reads");
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let expected: Vec<_> = (0..20u8).map(|n| (vec![n], Zeroizing::new(vec![kind as u8, n]))).collect();
+        assert!(found == expected, "{kind:?}");
+    }
+    // Damage of one kind is no concern of the others.
+    let opened = store.opened().expect("open");
+    let mut batch = crate::storage::Batch::default();
+    batch.put(Table::Documents, &opened.documents.name(DocumentKind::Grant, &[7]), vec![1; 60]);
+    opened.storage.apply(batch).expect("applies");
+    for kind in KINDS {
+        assert_eq!(store.documents(kind).is_err(), kind == DocumentKind::Grant, "{kind:?}");
+    }
+}
+
+#[test]
 fn limits_are_checked_before_anything_is_written() {
     let home = tempfile::tempdir().expect("temporary folder");
     let store = open(home.path());
     let too_large =
         |result: Result<(), StoreError>| assert!(matches!(result, Err(StoreError::TooLarge { .. })));
     too_large(
-        store.put(vec![record(1), NewRecord { payload: vec![0; (16 << 20) + 1], ..record(2) }], vec![]),
+        store
+            .put(vec![record(1), NewRecord { payload: vec![0; MAX_PAYLOAD_BYTES + 1], ..record(2) }], vec![]),
     );
     too_large(store.put(vec![NewRecord { terms: vec![0; (1 << 20) + 1], ..record(2) }], vec![]));
     too_large(store.put((0..10_001).map(record).collect(), vec![]));
@@ -158,9 +192,9 @@ fn limits_are_checked_before_anything_is_written() {
     too_large(store.put_document(DocumentKind::Peer, b"", &vec![0; (1 << 20) + 1], vec![]));
     assert_eq!((store.record_count(), store.audit_count()), (0, 0));
     store
-        .put(vec![NewRecord { payload: vec![7; 16 << 20], ..record(2) }], vec![])
+        .put(vec![NewRecord { payload: vec![7; MAX_PAYLOAD_BYTES], ..record(2) }], vec![])
         .expect("the limit itself fits");
-    assert_eq!(store.get(&id(2)).expect("reads").expect("found").len(), 16 << 20);
+    assert_eq!(store.get(&id(2)).expect("reads").expect("found").len(), MAX_PAYLOAD_BYTES);
 }
 
 #[test]
@@ -199,6 +233,8 @@ fn no_plaintext_is_in_any_file() {
         let (key, text) = (CANARY.as_bytes(), CANARY.repeat(20));
         store.put_document(DocumentKind::Peer, key, text.as_bytes(), vec![event(CANARY)]).expect("puts");
         store.remove_document(DocumentKind::Peer, key, vec![event(CANARY)]).expect("removes");
+        let entries = vec![key.to_vec(), text.into_bytes()];
+        store.append_room(CANARY_ROOM, entries, vec![event(CANARY)]).expect("appends");
     }
     store.put_document(DocumentKind::Setting, CANARY.as_bytes(), CANARY.as_bytes(), vec![]).expect("puts");
     store.checkpoint(at(1)).expect("signs");
@@ -208,7 +244,7 @@ fn no_plaintext_is_in_any_file() {
         for file in files {
             let bytes = fs::read(&file).expect("reads");
             // Parts too: compression or splitting must not leave half a name.
-            for marker in ["Zebulon", "Quartzmeyer", "1931-02-29"] {
+            for marker in ["Zebulon", "Quartzmeyer", "1931-02-29", "room of Zebulon"] {
                 let found = bytes.windows(marker.len()).any(|w| w == marker.as_bytes());
                 assert!(!found, "{marker} in {} {when}", file.display());
             }
@@ -230,7 +266,8 @@ fn stored_lengths_hide_lengths_within_a_class() {
         let new = NewRecord { payload: vec![1; length], terms: vec![1; length], ..record(n) };
         store.put(vec![new], vec![]).expect("puts");
     }
-    let stored = |table, n| store.room().expect("open").storage.get(table, id(n).as_bytes()).expect("reads");
+    let stored =
+        |table, n| store.opened().expect("open").storage.get(table, id(n).as_bytes()).expect("reads");
     let length = |table, n| stored(table, n).expect("found").len();
     for table in [Table::Records, Table::Terms] {
         assert_eq!(length(table, 1), length(table, 2));
@@ -310,7 +347,7 @@ fn stray_and_cut_snapshots_are_repaired() {
 
 /// Closes `store` and changes one byte of record `n` wherever the engine keeps it.
 fn flip_record(store: &Store, home: &Path, n: u64) {
-    let stored = store.room().expect("open").storage.get(Table::Records, id(n).as_bytes()).expect("reads");
+    let stored = store.opened().expect("open").storage.get(Table::Records, id(n).as_bytes()).expect("reads");
     let part = &stored.expect("found")[100..];
     store.close().expect("closes");
     let mut changed = 0;
@@ -327,16 +364,30 @@ fn flip_record(store: &Store, home: &Path, n: u64) {
 
 #[test]
 fn a_flipped_byte_of_a_record_is_named_by_verify() {
-    let home = tempfile::tempdir().expect("temporary folder");
-    let store = open(home.path());
+    // Where the engine puts a page differs from run to run. In some places a flipped byte keeps it from opening at
+    // all: a clear error, and then another home is tried.
+    let tried = (0..8).find(|_| {
+        let home = tempfile::tempdir().expect("temporary folder");
+        flipped_byte_is_named(home.path())
+    });
+    assert!(tried.is_some(), "no home opened with one flipped byte");
+}
+
+/// False when the engine could not open the store.
+fn flipped_byte_is_named(home: &Path) -> bool {
+    let store = open(home);
     let long = |n| NewRecord { payload: record(n).payload.repeat(200), ..record(n) };
     for n in (0..600).step_by(50) {
         store.put((n..n + 50).map(long).collect(), vec![]).expect("puts");
     }
     store.close().expect("closes");
     // Opening makes a snapshot: from then on the engine knows to which page each byte belongs.
-    flip_record(&open(home.path()), home.path(), 50);
-    let store = open(home.path());
+    flip_record(&open(home), home, 50);
+    let store = match Store::open(home, &root(), &device()) {
+        Ok(store) => store,
+        Err(StoreError::Engine { .. } | StoreError::Damaged { .. }) => return false,
+        Err(other) => panic!("{other}"),
+    };
     let report = store.verify(&mut |_| {}).expect("verifies");
     assert_eq!((report.checked, report.missing, report.rolled_back), (600, 0, false));
     assert!(report.damaged.contains(&id(50)) && report.damaged.len() < 50, "{report:?}");
@@ -344,6 +395,7 @@ fn a_flipped_byte_of_a_record_is_named_by_verify() {
         assert_eq!(store.get(&id(n)).expect("reads").expect("found").as_slice(), long(n).payload);
     }
     assert!(!matches!(store.get(&id(50)), Ok(Some(_))));
+    true
 }
 
 #[test]

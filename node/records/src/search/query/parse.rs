@@ -28,6 +28,7 @@ pub(super) fn query(text: &str, lenient: bool) -> Result<Query, QueryError> {
         filters: Vec::new(),
         sort: Sort { key: SortKey::Id, descending: false },
         cursor: None,
+        source: None,
         count: DEFAULT_COUNT,
         ignored: Vec::new(),
     };
@@ -53,6 +54,7 @@ fn apply(query: &mut Query, name: &str, value: &str) -> Result<(), QueryError> {
             query.count = usize::try_from(count).unwrap_or(MAX_COUNT).min(MAX_COUNT);
         }
         "_sort" => query.sort = sort(&query.resource_type, value).ok_or_else(wrong)?,
+        "_source" => query.source = Some(value.parse().map_err(|_| wrong())?),
         "_cursor" => {
             let fits = value.len() <= MAX_CURSOR_BYTES && value.bytes().all(|b| b.is_ascii_alphanumeric());
             query.cursor = Some(value.to_owned()).filter(|_| fits).ok_or(QueryError::Cursor).map(Some)?;

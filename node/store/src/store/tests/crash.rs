@@ -13,7 +13,30 @@ fn open_in(storage: &Arc<MemoryStorage>, home: &Path) -> Result<Store, StoreErro
     Store::open_on(storage, home, &root(), &device())
 }
 
-/// Puts from two threads until something fails; returns what was acknowledged.
+/// Marks what [`work`] acknowledged as room entries.
+const ENTRIES: u64 = 10_000;
+/// The one room that [`work`] and the child append to.
+const ROOM: [u8; 32] = [9; 32];
+
+fn room_entry(n: u64) -> Vec<u8> {
+    format!("entry {n} of {CANARY}").into_bytes()
+}
+
+/// The numbers of the entries in [`ROOM`], in order; each must be as it was appended.
+fn room_numbers(store: &Store) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    let mut each = |entry: Vec<u8>| {
+        let number = String::from_utf8(entry.clone()).expect("text").split(' ').nth(1).map(str::to_owned);
+        let number = number.expect("numbered").parse().expect("a number");
+        assert_eq!(entry, room_entry(number));
+        numbers.push(number);
+    };
+    store.room_entries(&ROOM, &mut each).expect("reads");
+    numbers
+}
+
+/// Puts and appends from two threads until something fails; returns what was acknowledged: records as their
+/// number, room entries as [`ENTRIES`] and their number.
 fn work(store: &Store) -> Vec<u64> {
     let acknowledged = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -25,6 +48,11 @@ fn work(store: &Store) -> Vec<u64> {
                         return;
                     }
                     acknowledged.lock().expect("not poisoned").push(n);
+                    let entries = vec![room_entry(2 * n), room_entry(2 * n + 1)];
+                    if store.append_room(&ROOM, entries, vec![]).is_err() {
+                        return;
+                    }
+                    acknowledged.lock().expect("not poisoned").push(ENTRIES + n);
                 }
             });
         }
@@ -34,7 +62,7 @@ fn work(store: &Store) -> Vec<u64> {
 
 #[test]
 fn power_loss_at_any_sync_point_loses_nothing_acknowledged() {
-    for point in 0..52 {
+    for point in 0..100 {
         let home = tempfile::tempdir().expect("temporary folder");
         let storage = Arc::new(MemoryStorage::default());
         storage.fail_at(point, Fault::Crash);
@@ -45,12 +73,19 @@ fn power_loss_at_any_sync_point_loses_nothing_acknowledged() {
             copy_home(home.path(), copy.path());
             let image = Arc::new(storage.crash(survivors));
             let store = open_in(&image, copy.path()).expect("opens after the crash");
-            acknowledged.iter().for_each(|n| assert_record(&store, *n));
-            assert!(store.record_count() >= acknowledged.len() as u64);
+            let (records, appended): (Vec<u64>, Vec<u64>) = acknowledged.iter().partition(|n| **n < ENTRIES);
+            records.iter().for_each(|n| assert_record(&store, *n));
+            assert!(store.record_count() >= records.len() as u64);
+            let numbers = room_numbers(&store);
+            assert!(numbers.chunks(2).all(|pair| pair[0] % 2 == 0 && pair.get(1) == Some(&(pair[0] + 1))));
+            assert!(appended.iter().all(|n| numbers.contains(&(2 * (n - ENTRIES)))), "point {point}");
+            assert_eq!(store.rooms().expect("reads").len(), usize::from(!numbers.is_empty()));
             assert!(store.verify(&mut |_| {}).expect("verifies").is_sound(), "point {point}");
             let entries = store.audit_verify(at(2)).expect("trail verifies").entries;
             assert_eq!(entries, store.record_count() * 20, "records and their entries come together");
             store.put(vec![record(9_999)], vec![event("local")]).expect("goes on");
+            store.append_room(&ROOM, vec![room_entry(9_999)], vec![]).expect("goes on");
+            assert_eq!(room_numbers(&store), [numbers, vec![9_999]].concat());
         }
     }
 }
@@ -105,8 +140,8 @@ fn an_unwritable_key_folder_acknowledges_nothing() {
 fn waiting_puts_share_one_flush() {
     let home = tempfile::tempdir().expect("temporary folder");
     let storage = Arc::new(MemoryStorage::default());
-    let (room, state) = Room::open(storage.clone(), home.path(), &root(), &device()).expect("opens");
-    let writer = Writer::new(Arc::new(room), state).expect("opens");
+    let (opened, state) = Opened::open(storage.clone(), home.path(), &root(), &device()).expect("opens");
+    let writer = Writer::new(Arc::new(opened), state).expect("opens");
     let (queue, jobs) = sync_channel(QUEUE_JOBS);
     let mut answers = Vec::new();
     for n in 0..200u64 {
@@ -151,6 +186,30 @@ fn a_trail_that_was_cut_off_or_changed_does_not_verify() {
 }
 
 #[test]
+fn a_trail_that_grew_again_after_a_cut_still_shows_it() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let storage = Arc::new(MemoryStorage::default());
+    let store = open_in(&storage, home.path()).expect("opens");
+    store.audit(vec![event("local"); 150]).expect("appends");
+    let early = Arc::new(storage.copy());
+    store.audit(vec![event("local"); 50]).expect("appends");
+    store.close().expect("closes");
+    let store = open_in(&early, home.path()).expect("opens, with a warning");
+    assert!(matches!(store.rollback(), Some(StoreError::TrailCut { found: 150, known: 200 })));
+    store.audit(vec![event("somebody else"); 50]).expect("appends");
+    assert!(matches!(store.audit_verify(at(2)), Err(StoreError::Trail(_))));
+    store.close().expect("closes");
+    let store = open_in(&early, home.path()).expect("opens, with a warning");
+    assert!(
+        matches!(store.rollback(), Some(StoreError::TrailForked { entry: 200 })),
+        "{:?}",
+        store.rollback()
+    );
+    store.audit(vec![event("local"); 100]).expect("appends");
+    assert!(matches!(store.audit_verify(at(2)), Err(StoreError::Trail(_))));
+}
+
+#[test]
 fn a_cut_trail_is_noticed_without_any_head() {
     let home = tempfile::tempdir().expect("temporary folder");
     let storage = Arc::new(MemoryStorage::default());
@@ -182,7 +241,7 @@ fn swapped_or_changed_values_are_damage() {
     assert_eq!(terms(&store).len(), 2);
     let (name, _) = storage.scan(Table::Documents, &[]).next().expect("one").expect("reads");
     storage.tamper(Table::Documents, &name, Some(vec![1; 60]));
-    assert!(matches!(store.documents(DocumentKind::Setting), Err(StoreError::Damaged { .. })));
+    assert!(matches!(store.documents(DocumentKind::Revocation), Err(StoreError::Damaged { .. })));
 }
 
 #[test]
@@ -202,6 +261,7 @@ fn child_that_puts_until_killed() {
     let Some(home) = std::env::var_os(CHILD_HOME) else { return };
     let store = open(Path::new(&home));
     for n in store.record_count().. {
+        store.append_room(&ROOM, vec![room_entry(n)], vec![]).expect("appends");
         store.put(vec![record(n)], vec![event("local")]).expect("puts");
         println!("kept {n}");
     }
@@ -230,6 +290,8 @@ fn killed_processes_lose_nothing_acknowledged() {
         let store = open(home.path());
         assert!(kept > 0 && store.record_count() >= kept);
         (0..store.record_count()).for_each(|n| assert_record(&store, n));
+        let numbers = room_numbers(&store);
+        assert!((0..kept).all(|n| numbers.contains(&n)) && numbers.is_sorted(), "{numbers:?}");
         assert_eq!(store.audit_verify(at(2)).expect("verifies").entries, store.record_count());
     }
 }

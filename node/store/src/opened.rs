@@ -1,4 +1,4 @@
-//! `Room`: an unlocked store's engine, keys and counters, shared by its readers and its one writer.
+//! `Opened`: an unlocked store's engine, keys and counters, shared by its readers and its one writer.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -12,6 +12,7 @@ use serde_bytes::ByteBuf;
 
 use crate::StoreError;
 use crate::document::Documents;
+use crate::rooms::Rooms;
 use crate::storage::{Batch, Storage, Table};
 use crate::vault::Vault;
 
@@ -27,10 +28,11 @@ const STATE_CONTEXT: &[u8] = b"metaclinic/store/state/1";
 const MAX_STATE_BYTES: usize = 8 << 10;
 
 /// What all parts of an open store share.
-pub(crate) struct Room {
+pub(crate) struct Opened {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) vault: Vault,
     pub(crate) documents: Documents,
+    pub(crate) rooms: Rooms,
     /// Seals audit entries.
     pub(crate) audit_key: DataKey,
     /// Signs heads.
@@ -39,6 +41,8 @@ pub(crate) struct Room {
     pub(crate) heads: PathBuf,
     /// Acknowledged records.
     pub(crate) records: AtomicU64,
+    /// Acknowledged rooms.
+    pub(crate) room_count: AtomicU64,
     /// Acknowledged audit entries.
     pub(crate) entries: AtomicU64,
     /// Set once by the first failed write.
@@ -51,6 +55,7 @@ pub(crate) struct Room {
 /// What the writer goes on from; kept sealed and changed in the same batch as what it counts.
 pub(crate) struct State {
     pub(crate) records: u64,
+    pub(crate) rooms: u64,
     pub(crate) log: AuditLog,
 }
 
@@ -58,10 +63,11 @@ pub(crate) struct State {
 struct StateMessage {
     version: u8,
     records: u64,
+    rooms: u64,
     log: ByteBuf,
 }
 
-impl Room {
+impl Opened {
     /// Opens a home's store on `storage`; a fresh engine gets its format mark and check value first.
     pub(crate) fn open(
         storage: Arc<dyn Storage>,
@@ -76,20 +82,22 @@ impl Room {
             Some([found]) if *found > FORMAT => return Err(StoreError::NewerFormat { found: *found }),
             Some(_) => return Err(StoreError::Damaged { what: "format mark" }),
         };
-        let room = Self {
+        let opened = Self {
             vault: Vault::open(&home.join("keys"), root)?,
             documents: Documents::new(root),
+            rooms: Rooms::new(root),
             audit_key: root.derive("metaclinic 2026-01 store audit"),
             device: DeviceKey::from_seed(*device.seed()),
             heads: home.join("audit").join("heads"),
             records: AtomicU64::new(state.records),
+            room_count: AtomicU64::new(state.rooms),
             entries: AtomicU64::new(state.log.entries()),
             failed: OnceLock::new(),
             cut: OnceLock::new(),
             meta_key,
             storage,
         };
-        Ok((room, state))
+        Ok((opened, state))
     }
 
     /// Adds the new state to `batch`.
@@ -100,18 +108,21 @@ impl Room {
 
 fn put_state(key: &DataKey, batch: &mut Batch, state: &State) {
     let log = ByteBuf::from(state.log.save());
-    let bytes = codec::encode(&StateMessage { version: FORMAT, records: state.records, log });
+    let bytes =
+        codec::encode(&StateMessage { version: FORMAT, records: state.records, rooms: state.rooms, log });
     batch.put(Table::Meta, STATE_KEY, key.seal(&mut UnwrapErr(SysRng), STATE_CONTEXT, &bytes));
 }
 
 fn initialise(storage: &dyn Storage, key: &DataKey) -> Result<State, StoreError> {
-    for table in [Table::Meta, Table::Records, Table::Audit, Table::Documents] {
+    for table in
+        [Table::Meta, Table::Records, Table::Audit, Table::Documents, Table::Rooms, Table::RoomEntries]
+    {
         if let Some(row) = storage.scan(table, &[]).next() {
             row?;
             return Err(StoreError::Damaged { what: "store: its format mark is missing" });
         }
     }
-    let state = State { records: 0, log: AuditLog::new() };
+    let state = State { records: 0, rooms: 0, log: AuditLog::new() };
     let mut batch = Batch::default();
     batch.put(Table::Meta, FORMAT_KEY, vec![FORMAT]);
     batch.put(Table::Meta, CHECK_KEY, key.seal(&mut UnwrapErr(SysRng), CHECK_CONTEXT, CHECK_VALUE));
@@ -131,5 +142,5 @@ fn resume(storage: &dyn Storage, key: &DataKey) -> Result<State, StoreError> {
     let bytes = key.open(STATE_CONTEXT, &sealed).map_err(|_| damaged())?;
     let message: StateMessage =
         codec::decode("store state", &bytes, MAX_STATE_BYTES).map_err(|_| damaged())?;
-    Ok(State { records: message.records, log: AuditLog::resume(&message.log)? })
+    Ok(State { records: message.records, rooms: message.rooms, log: AuditLog::resume(&message.log)? })
 }
