@@ -9,6 +9,7 @@ mod identity;
 mod pairing;
 mod records;
 mod reply;
+mod rooms;
 pub(crate) mod types;
 
 use std::sync::Arc;
@@ -54,6 +55,16 @@ pub(crate) enum Transport {
         grants::revoke,
         audit::show,
         audit::verify,
+        rooms::list,
+        rooms::create,
+        rooms::join,
+        rooms::show,
+        rooms::ticket,
+        rooms::invite,
+        rooms::remove,
+        rooms::change,
+        rooms::save,
+        rooms::events,
         fhir::search,
         fhir::read,
     )
@@ -78,13 +89,22 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/grants/{id}", delete(grants::revoke))
         .route("/audit", get(audit::show))
         .route("/audit/verify", post(audit::verify))
+        .route("/rooms", get(rooms::list).post(rooms::create))
+        .route("/rooms/join", post(rooms::join))
+        .route("/rooms/{room}", get(rooms::show))
+        .route("/rooms/{room}/ticket", get(rooms::ticket))
+        .route("/rooms/{room}/members", post(rooms::invite))
+        .route("/rooms/{room}/members/{peer}", delete(rooms::remove))
+        .route("/rooms/{room}/changes", post(rooms::change))
+        .route("/rooms/{room}/save", post(rooms::save))
+        .route("/rooms/{room}/events", get(rooms::events))
         .route("/openapi.json", get(|| async { Json(Document::openapi()) }));
     Router::new()
         .nest("/api/v1", api)
         .route("/fhir/R4/{resource_type}", get(fhir::search))
         .route("/fhir/R4/{resource_type}/{id}", get(fhir::read))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(|| async { "ready\n" }))
+        .route("/readyz", get(identity::ready))
         .fallback(reply::no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(Extension(transport))

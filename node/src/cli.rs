@@ -9,7 +9,9 @@ mod output;
 mod pair;
 mod passphrase;
 mod records;
+mod room;
 mod run;
+mod scene;
 mod status;
 
 use std::path::PathBuf;
@@ -37,15 +39,16 @@ struct Cli {
 
 /// Options before or after any command.
 #[derive(Args, Clone)]
+#[command(next_help_heading = "Options everywhere")]
 struct Global {
-    /// Folder of the home [default: the platform's data folder]
-    #[arg(long, global = true, env = "METACLINIC_HOME", value_name = "DIR")]
+    /// Folder of the home; else METACLINIC_HOME, else the platform's data folder
+    #[arg(long, global = true, env = "METACLINIC_HOME", hide_env = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Print one JSON object (streams: one a line)
     #[arg(long, global = true)]
     json: bool,
-    /// File that holds the passphrase of the home
-    #[arg(long, global = true, env = "METACLINIC_PASSPHRASE_FILE", value_name = "FILE")]
+    /// File that holds the passphrase of the home; else METACLINIC_PASSPHRASE_FILE
+    #[arg(long, global = true, env = "METACLINIC_PASSPHRASE_FILE", hide_env = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
@@ -69,6 +72,12 @@ enum Command {
     /// Give, list and revoke consents
     #[command(subcommand)]
     Grant(grant::GrantCommand),
+    /// Meet in rooms: shared documents that every member edits and holds
+    #[command(subcommand)]
+    Room(room::RoomCommand),
+    /// The environments that rooms take place in
+    #[command(subcommand)]
+    Scene(scene::SceneCommand),
     /// Show and check the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -141,6 +150,11 @@ async fn dispatch(cli: Cli) -> Result<(), Problem> {
         Command::Pair(command) => pair::run(&context, command).await,
         Command::Records(command) => records::run(&context, command).await,
         Command::Grant(command) => grant::run(&context, command).await,
+        Command::Room(command) => room::run(&context, command).await,
+        Command::Scene(scene::SceneCommand::List) => {
+            scene::list(&context);
+            Ok(())
+        }
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }

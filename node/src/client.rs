@@ -109,9 +109,29 @@ impl Client {
         &self,
         path: &str,
         body: &impl Serialize,
+        each: impl AsyncFnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), Problem> {
+        self.lines(request(Method::POST, path, Some(body))?, each).await
+    }
+
+    /// Gets and gives each line of the answer to `each` until it breaks.
+    ///
+    /// # Errors
+    /// As [`Client::stream`].
+    pub(crate) async fn follow<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        each: impl AsyncFnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), Problem> {
+        self.lines(request(Method::GET, path, None::<&()>)?, each).await
+    }
+
+    async fn lines<T: DeserializeOwned>(
+        &self,
+        request: Request<Body>,
         mut each: impl AsyncFnMut(T) -> ControlFlow<()>,
     ) -> Result<(), Problem> {
-        let response = self.send(request(Method::POST, path, Some(body))?).await?;
+        let response = self.send(request).await?;
         let status = response.status();
         let mut body = response.into_body();
         let mut pending = Vec::new();

@@ -71,6 +71,7 @@ impl Daemon {
         serve_tcp(&node, listener, guarded);
         serve_unix(&node, &node.home)?;
         node.greet_peers();
+        node.meet_members();
         Ok(Self {
             http,
             token_file: node.home.token(),

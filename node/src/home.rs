@@ -19,6 +19,9 @@ pub(crate) enum HomeError {
     /// There is one already.
     #[error("{} already holds a home", .0.display())]
     Exists(PathBuf),
+    /// The folder holds something else.
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
     /// Another process has it open.
     #[error("{} is in use by another metaclinic process", .0.display())]
     InUse(PathBuf),
@@ -68,6 +71,7 @@ impl Home {
         if self.keyring().exists() {
             return Err(HomeError::Exists(self.root.clone()));
         }
+        self.refuse_foreign_folder()?;
         for folder in [self.root.clone(), self.run_dir()] {
             DirBuilder::new()
                 .recursive(true)
@@ -83,7 +87,22 @@ impl Home {
         Ok(())
     }
 
-    /// Takes the home's lock.
+    /// A folder with other things in it is not taken over: its mode would change and keys would lie among them.
+    fn refuse_foreign_folder(&self) -> Result<(), HomeError> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => {
+                return Err(HomeError::Io { action: "look into", path: self.root.clone(), source });
+            }
+        };
+        // What an `init` that was interrupted may have left.
+        let own = ["run", "config.toml", "config.new", "keyring.new"];
+        let foreign = entries.flatten().any(|e| !own.iter().any(|name| e.file_name() == *name));
+        if foreign { Err(HomeError::NotEmpty(self.root.clone())) } else { Ok(()) }
+    }
+
+    /// Takes the lock of a home that exists.
     ///
     /// # Errors
     /// [`HomeError::InUse`] when another process holds it, [`HomeError::Missing`] when there is no home.
@@ -91,6 +110,14 @@ impl Home {
         if !self.keyring().exists() {
             return Err(HomeError::Missing(self.root.clone()));
         }
+        self.lock_new()
+    }
+
+    /// Takes the lock of a home that is being made.
+    ///
+    /// # Errors
+    /// [`HomeError::InUse`] when another process holds it.
+    pub(crate) fn lock_new(&self) -> Result<HomeLock, HomeError> {
         let path = self.run_dir().join("lock");
         let io = |source| HomeError::Io { action: "open", path: path.clone(), source };
         fs::create_dir_all(self.run_dir()).map_err(io)?;

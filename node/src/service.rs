@@ -12,6 +12,7 @@ pub(crate) mod pairing;
 pub(crate) mod peers;
 pub(crate) mod problem;
 pub(crate) mod records;
+pub(crate) mod rooms;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -35,6 +36,9 @@ use problem::{Problem, Tried};
 /// log2 of scrypt's work factor for new keyrings: about a second on a small machine, as age itself chooses.
 pub(crate) const SCRYPT_WORK_FACTOR_LOG2: u8 = 18;
 
+/// How long tasks may finish their unit of work after a stop; leaving the network takes at most 2.8 s beside it.
+const TASKS_STOP: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// An unlocked home.
 pub(crate) struct Node {
     pub(crate) home: Home,
@@ -47,6 +51,9 @@ pub(crate) struct Node {
     pub(crate) peers: RwLock<Peers>,
     /// Which own or fetched records a sealed attachment belongs to.
     pub(crate) attachments: RwLock<HashMap<[u8; 32], Vec<RecordId>>>,
+    pub(crate) rooms: rooms::Rooms,
+    /// Which rooms a sealed attachment belongs to.
+    pub(crate) room_attachments: RwLock<HashMap<[u8; 32], Vec<crdt::RoomId>>>,
     /// Keeps store and index in the same order when the same resource is written twice at once.
     pub(crate) writes: Mutex<()>,
     pub(crate) network: tokio::sync::OnceCell<Network>,
@@ -80,13 +87,16 @@ pub(crate) fn init(
     passphrase: &SecretString,
 ) -> Result<Initialised, Problem> {
     home.create().map_err(home_problem)?;
+    let _lock = home.lock_new().map_err(home_problem)?;
+    if home.keyring().exists() {
+        return Err(home_problem(HomeError::Exists(home.root().to_path_buf())));
+    }
     let keyring = Keyring::create(&mut clock::rng(), kind, name, device_name, clock::now())
         .map_err(|e| Problem::wrong_use("cannot make an identity").because(e))?;
     let sealed = keyring.seal(passphrase, SCRYPT_WORK_FACTOR_LOG2).tried("seal the keyring")?;
     home::write_private(&home.config(), crate::config::EXAMPLE.as_bytes()).map_err(home_problem)?;
     // The keyring comes last: a home without one is not a home yet, so a crash before this leaves nothing half made.
     home::write_private(&home.keyring(), &sealed).map_err(home_problem)?;
-    let _lock = home.lock().map_err(home_problem)?;
     let store = Store::open(home.root(), keyring.home_key(), keyring.device()).tried("make the store")?;
     store
         .audit(vec![audit::event(clock::now(), keys::AuditAction::Init, 1)])
@@ -120,8 +130,10 @@ impl Node {
         .tried("open the home")??;
         let blobs = Blobs::open(&blobs_dir).await.tried("open the attachments")?;
         let node = Self {
-            consents: RwLock::new(Consents::load(&store, keyring.identity().id())?),
+            consents: RwLock::new(Consents::load(&store, keyring.identity().id())),
             peers: RwLock::new(Peers::load(&store)?),
+            rooms: rooms::Rooms::load(&store)?,
+            room_attachments: RwLock::new(HashMap::new()),
             index: RwLock::new(Index::new()),
             attachments: RwLock::new(HashMap::new()),
             record_ids: keyring.home_key().derive("metaclinic 2026 record ids"),
@@ -145,18 +157,28 @@ impl Node {
         }
         let node = Arc::new(node);
         let loading = Arc::clone(&node);
-        blocking(move || loading.load_index()).await?;
+        let unreadable = blocking(move || {
+            loading.load_room_attachments();
+            loading.load_index()
+        })
+        .await?;
+        if let Err(problem) = node.clear_attachments(unreadable).await {
+            tracing::error!(%problem, "attachments that nothing refers to stay");
+        }
         Ok(node)
     }
 
     /// Stops what runs, makes everything durable and releases the home. Ends within four seconds.
     pub(crate) async fn close(&self) {
         self.stop.cancel();
-        if let Some(network) = self.network.get() {
-            network.shutdown().await;
-        }
         self.tasks.close();
-        if tokio::time::timeout(std::time::Duration::from_secs(2), self.tasks.wait()).await.is_err() {
+        let leave = async {
+            if let Some(network) = self.network.get() {
+                network.shutdown().await;
+            }
+        };
+        let (waited, ()) = tokio::join!(tokio::time::timeout(TASKS_STOP, self.tasks.wait()), leave);
+        if waited.is_err() {
             tracing::warn!("some tasks did not stop in time");
         }
         let store = self.store.clone();
@@ -230,12 +252,28 @@ pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 }
 
 fn open_keyring(home: &Home, passphrase: &SecretString) -> Result<Keyring, Problem> {
-    let bytes = std::fs::read(home.keyring()).tried("read the keyring")?;
-    Keyring::open(&bytes, passphrase).map_err(|e| match e {
+    let bytes = std::fs::read(home.keyring()).map_err(|e| {
+        Problem::failed("cannot read the keyring")
+            .because(e)
+            .next("check that the folder is yours and readable")
+    })?;
+    let mut keyring = Keyring::open(&bytes, passphrase).map_err(|e| match e {
         keys::KeyringError::WrongPassphrase => Problem::denied("cannot unlock the home: wrong passphrase")
             .next("try again, or name the right file with --passphrase-file"),
-        other => Problem::failed("cannot unlock the home").because(other),
-    })
+        other => Problem::failed("cannot unlock the home")
+            .because(other)
+            .next("put keyring.age back from a backup; without it nothing in the home can be opened"),
+    })?;
+    let now = clock::now();
+    let left = keyring.claims().not_after.since(now);
+    if left < keys::CERTIFICATE_LIFETIME / 3 {
+        // Peers learn the new one at the next greeting; what the old one signed stays valid.
+        keyring.renew_certificate(now);
+        let sealed = keyring.seal(passphrase, SCRYPT_WORK_FACTOR_LOG2).tried("seal the keyring")?;
+        home::write_private(&home.keyring(), &sealed).map_err(home_problem)?;
+        tracing::info!(epoch = keyring.claims().epoch, "this device's certificate was renewed");
+    }
+    Ok(keyring)
 }
 
 /// A home's failure in words with the next step.
@@ -245,6 +283,7 @@ pub(crate) fn home_problem(error: HomeError) -> Problem {
             "make one with: metaclinic init --role clinic|patient|researcher --name NAME"
         }
         HomeError::Exists(_) => "use it as it is, or choose another folder with --home",
+        HomeError::NotEmpty(_) => "choose a folder that does not exist yet, or an empty one",
         HomeError::InUse(_) => {
             "stop the other process, or give it a moment to finish; one process opens a home at a time"
         }

@@ -6,3 +6,4 @@ mod demo;
 mod exchange;
 mod faults;
 mod homes;
+mod rooms;

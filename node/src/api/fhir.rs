@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Deserialize;
 
 use super::reply;
 use crate::service::problem::{Kind, Problem};
+use crate::service::records::parse_source;
 use crate::service::{Node, blocking};
 
 /// Search: a searchset Bundle.
@@ -24,13 +27,33 @@ pub(super) async fn search(
     answer(blocking(move || node.search("/fhir/R4", &query)).await)
 }
 
+/// What a read may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadParameters {
+    /// `own` or the identity of the peer it is from; the own one first when left out.
+    #[serde(rename = "_source")]
+    source: Option<String>,
+    /// Answers are JSON whatever is asked for.
+    #[serde(rename = "_format")]
+    _format: Option<String>,
+}
+
 /// Read: one resource as it was imported.
-#[utoipa::path(get, path = "/fhir/R4/{resource_type}/{id}", responses((status = 200, description = "resource"), (status = 404)))]
+#[utoipa::path(get, path = "/fhir/R4/{resource_type}/{id}", params(("_source" = Option<String>, Query)), responses((status = 200, description = "resource"), (status = 404)))]
 pub(super) async fn read(
     State(node): State<Arc<Node>>,
     Path((resource_type, id)): Path<(String, String)>,
+    parameters: Result<Query<ReadParameters>, QueryRejection>,
 ) -> Response {
-    answer(blocking(move || node.record_get(&resource_type, &id)).await)
+    let Ok(Query(parameters)) = parameters else {
+        return answer(Err(Problem::wrong_use("a read takes _source and _format only")));
+    };
+    let read = move || {
+        let source = parameters.source.as_deref().map(parse_source).transpose()?;
+        node.record_get(&resource_type, &id, source)
+    };
+    answer(blocking(read).await)
 }
 
 fn answer(result: Result<String, Problem>) -> Response {

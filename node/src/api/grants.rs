@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use super::reply::{ApiError, Input};
-use super::types::{GrantInfo, GrantList, GrantRequest};
+use super::types::{GrantInfo, GrantList, GrantRequest, RevokeReport};
 use crate::service::{Node, blocking};
 
 /// Consents given and received.
@@ -25,10 +25,10 @@ pub(super) async fn give(
 }
 
 /// Revokes a consent for ever.
-#[utoipa::path(delete, path = "/api/v1/grants/{id}", responses((status = 200, body = GrantInfo), (status = 404)))]
+#[utoipa::path(delete, path = "/api/v1/grants/{id}", responses((status = 200, body = RevokeReport), (status = 404)))]
 pub(super) async fn revoke(
     State(node): State<Arc<Node>>,
     Path(id): Path<String>,
-) -> Result<Json<GrantInfo>, ApiError> {
+) -> Result<Json<RevokeReport>, ApiError> {
     Ok(Json(blocking(move || node.grant_revoke(&id)).await?))
 }

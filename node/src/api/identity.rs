@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 
 use super::reply::ApiError;
 use super::types::{IdentityInfo, SafetyNumber, Status};
@@ -13,6 +14,15 @@ use crate::service::Node;
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
 pub(super) async fn status(State(node): State<Arc<Node>>) -> Json<Status> {
     Json(node.status())
+}
+
+/// 200 while records can be read and written, 503 otherwise; needs no token and says nothing more.
+pub(super) async fn ready(State(node): State<Arc<Node>>) -> (StatusCode, &'static str) {
+    if node.trouble().is_empty() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
 }
 
 /// Identity and devices of this home.

@@ -8,11 +8,10 @@ use axum::{Extension, Json};
 use tokio::sync::mpsc;
 
 use super::Transport;
-use super::reply::{self, ApiError, Input};
+use super::reply::{self, ApiError, Input, local_only};
 use super::types::{
-    FetchReport, FetchRequest, ImportEvent, ImportRequest, SaveReport, SaveRequest, VerifyRecordsReport,
+    FetchEvent, FetchRequest, ImportEvent, ImportRequest, SaveReport, SaveRequest, VerifyRecordsReport,
 };
-use crate::service::problem::Problem;
 use crate::service::{Node, blocking};
 
 /// Progress events waiting for a slow reader.
@@ -52,29 +51,25 @@ pub(super) async fn save(
     Ok(Json(node.save_attachments(&request).await?))
 }
 
-/// Paths of this machine are read and written for the user's own processes only.
-fn local_only(transport: Transport) -> Result<(), ApiError> {
-    if transport == Transport::Local {
-        return Ok(());
-    }
-    Err(ApiError(
-        Problem::denied("files by path are for the home's socket only")
-            .next("use the command line: metaclinic records"),
-    ))
-}
-
 /// Fetches what a peer lets this home read.
 #[utoipa::path(post, path = "/api/v1/records/fetch", request_body = FetchRequest,
-    responses((status = 200, body = FetchReport), (status = 403)))]
-pub(super) async fn fetch(
-    State(node): State<Arc<Node>>,
-    Input(request): Input<FetchRequest>,
-) -> Result<Json<FetchReport>, ApiError> {
-    Ok(Json(node.fetch(&request).await?))
+    responses((status = 200, body = FetchEvent, content_type = "application/x-ndjson")))]
+pub(super) async fn fetch(State(node): State<Arc<Node>>, Input(request): Input<FetchRequest>) -> Response {
+    let (sender, events) = mpsc::channel(EVENTS);
+    let worker = Arc::clone(&node);
+    node.tasks.spawn(async move {
+        let last = match worker.fetch(&request, &sender).await {
+            Ok(report) => FetchEvent::Done(report),
+            Err(problem) => FetchEvent::Failed(reply::body(&problem)),
+        };
+        let _ = sender.send(last).await;
+    });
+    reply::lines(events)
 }
 
-/// Opens and checks every stored record.
+/// Opens and checks every stored record and its attachments.
 #[utoipa::path(post, path = "/api/v1/records/verify", responses((status = 200, body = VerifyRecordsReport)))]
 pub(super) async fn verify(State(node): State<Arc<Node>>) -> Result<Json<VerifyRecordsReport>, ApiError> {
-    Ok(Json(blocking(move || node.verify_records()).await?))
+    let runtime = tokio::runtime::Handle::current();
+    Ok(Json(blocking(move || node.verify_records(&runtime)).await?))
 }

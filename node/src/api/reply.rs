@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use super::Transport;
 use super::types::ProblemBody;
 use crate::service::problem::{Kind, Problem};
 
@@ -85,4 +86,14 @@ pub(super) fn fhir_json(status: StatusCode, text: String) -> Response {
 
 pub(super) async fn no_such_route() -> ApiError {
     ApiError(Problem::not_found("no such call").next("see /api/v1/openapi.json"))
+}
+
+/// Paths of this machine are read and written for the user's own processes only.
+pub(super) fn local_only(transport: Transport) -> Result<(), ApiError> {
+    if transport == Transport::Local {
+        return Ok(());
+    }
+    Err(ApiError(
+        Problem::denied("files by path are for the home's socket only").next("use the command line"),
+    ))
 }

@@ -1,9 +1,13 @@
 //! What travels over the local API, shared by `api` (which answers) and `cli` (which asks).
 
+mod rooms;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub(crate) use rooms::*;
 
 /// Why a call was not answered. The CLI turns `kind` into its exit code and prints the rest.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -37,10 +41,14 @@ pub(crate) struct Status {
     pub peers: Vec<Peer>,
     /// Resources held, own and fetched.
     pub records: u64,
+    /// Rooms.
+    pub rooms: Vec<RoomSummary>,
     /// Entries in the audit trail.
     pub audit_entries: u64,
     /// Where other nodes reach this one; empty without a daemon.
     pub listen: Vec<String>,
+    /// What is wrong with the store, in words; nothing when it is well.
+    pub trouble: Vec<String>,
     /// Seconds since the daemon was ready.
     pub uptime_s: u64,
 }
@@ -243,7 +251,7 @@ pub(crate) struct ImportReport {
 /// One thing an import left out.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RejectedItem {
-    /// File name.
+    /// The file: below the folder that was named, or the whole path when several things were named.
     pub source: String,
     /// Line, counted from 1; 0 when the whole file is meant.
     pub line: u64,
@@ -258,6 +266,9 @@ pub(crate) struct SaveRequest {
     pub resource_type: String,
     /// FHIR id.
     pub id: String,
+    /// `own` or the identity of the peer it is from; the own one first when left out.
+    #[serde(default)]
+    pub source: Option<String>,
     /// Absolute path of an existing folder.
     pub folder: String,
 }
@@ -280,8 +291,27 @@ pub(crate) struct FetchRequest {
     pub purpose: String,
 }
 
-/// What a fetch brought.
+/// What a fetch reports, one object a line.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(crate) enum FetchEvent {
+    /// So far; all of it is kept.
+    Progress {
+        /// Resources now held here.
+        fetched: u64,
+        /// Attachments fetched with them.
+        attachments: u64,
+        /// Bytes of those attachments.
+        attachment_bytes: u64,
+    },
+    /// Everything came.
+    Done(FetchReport),
+    /// It stopped; what came before is kept.
+    Failed(ProblemBody),
+}
+
+/// What a fetch brought.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct FetchReport {
     /// The peer's identity.
     pub peer: String,
@@ -293,6 +323,8 @@ pub(crate) struct FetchReport {
     pub attachments: u64,
     /// Bytes of those attachments.
     pub attachment_bytes: u64,
+    /// `TYPE/ID` of what the peer consents to and cannot read any more itself.
+    pub left_out: Vec<String>,
     /// Wall time in seconds.
     pub seconds: f64,
 }
@@ -306,6 +338,16 @@ pub(crate) struct VerifyRecordsReport {
     pub damaged: Vec<String>,
     /// Records that were stored and of which not even the name can be read any more.
     pub missing: u64,
+    /// Attachments of records checked.
+    pub attachments: u64,
+    /// Those that are not here.
+    pub attachments_missing: u64,
+    /// Those that are not what they were.
+    pub attachments_damaged: u64,
+    /// Rooms checked.
+    pub rooms: u64,
+    /// Those of which anything does not open.
+    pub rooms_damaged: u64,
     /// The store is older than its own signed audit heads: cut off, or an old copy was put back.
     pub rolled_back: bool,
 }
@@ -323,6 +365,9 @@ pub(crate) struct GrantRequest {
     pub codes: Vec<String>,
     /// `Patient/ID` when only one patient's records are meant.
     pub patient: Option<String>,
+    /// Everything is meant; needed when nothing above narrows it.
+    #[serde(default)]
+    pub all: bool,
     /// HL7 v3 PurposeOfUse code or its name.
     pub purpose: String,
     /// How long it lasts, in seconds.
@@ -352,7 +397,8 @@ pub(crate) struct GrantInfo {
     pub not_before: String,
     /// End (RFC 3339, UTC).
     pub not_after: String,
-    /// `active`, `expired`, `not-yet-valid`, `revoked`.
+    /// Of one given: `active`, `expired`, `not-yet-valid`, `revoked`. Of one received: `as-given`, since its owner may
+    /// have revoked it, or `expired`.
     pub state: String,
 }
 
@@ -376,6 +422,16 @@ pub(crate) struct GrantList {
     pub grants: Vec<GrantInfo>,
 }
 
+/// A consent that was revoked.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct RevokeReport {
+    /// It.
+    #[serde(flatten)]
+    pub revoked: GrantInfo,
+    /// Other consents of the same peer that still hold.
+    pub holding: Vec<GrantInfo>,
+}
+
 /// Part of the audit trail.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AuditPage {
@@ -392,8 +448,10 @@ pub(crate) struct AuditLine {
     pub seq: u64,
     /// When (RFC 3339, UTC).
     pub time: String,
-    /// Who: `local` or an identity.
+    /// Who: `local`, an identity or a device.
     pub who: String,
+    /// Its name, when paired.
+    pub name: Option<String>,
     /// What.
     pub action: String,
     /// Keyed pseudonym of what it was done to.

@@ -36,23 +36,17 @@ async fn show(context: &Context, from: Option<u64>, limit: usize) -> Result<(), 
         output::json(&page);
         return Ok(());
     }
+    let short =
+        |id: &str| -> String { if id.len() > 16 { id.chars().take(12).collect() } else { id.to_owned() } };
     let row = |e: AuditLine| {
-        let who = if e.who.len() > 16 { e.who.chars().take(12).collect() } else { e.who };
-        [
-            e.seq.to_string(),
-            e.time,
-            who,
-            e.action,
-            e.count.to_string(),
-            e.purpose.unwrap_or_default(),
-            e.outcome,
-        ]
+        let who = e.name.unwrap_or_else(|| short(&e.who));
+        let grant = e.grant.as_deref().map(short).unwrap_or_default();
+        let purpose = e.purpose.unwrap_or_default();
+        [e.seq.to_string(), e.time, who, e.action, e.count.to_string(), purpose, grant, e.outcome]
     };
     let total = page.total;
-    output::table(
-        ["", "time", "who", "action", "count", "purpose", "outcome"],
-        page.entries.into_iter().map(row),
-    );
+    let headers = ["", "time", "who", "action", "count", "purpose", "consent", "outcome"];
+    output::table(headers, page.entries.into_iter().map(row));
     output::note(&format!("{total} entries in all; check them with: metaclinic audit verify"));
     Ok(())
 }

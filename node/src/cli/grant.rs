@@ -4,7 +4,7 @@ use axum::http::Method;
 use clap::{Args, Subcommand};
 
 use super::{Context, output};
-use crate::api::types::{GrantInfo, GrantList, GrantRequest, ScopeInfo};
+use crate::api::types::{GrantInfo, GrantList, GrantRequest, RevokeReport, ScopeInfo};
 use crate::service::problem::Problem;
 
 #[derive(Subcommand)]
@@ -20,7 +20,8 @@ pub(super) enum GrantCommand {
     },
 }
 
-/// What a consent covers; an option left out means any.
+/// What a consent covers: at least one of --type, --category, --code, --patient, or --all. What is named has to fit
+/// together: with --type and --code only resources of that type that have that code are covered.
 #[derive(Args)]
 pub(super) struct GiveArgs {
     /// Name or id of the peer
@@ -37,6 +38,9 @@ pub(super) struct GiveArgs {
     /// Only this patient's records: FHIR id
     #[arg(long, value_name = "ID")]
     patient: Option<String>,
+    /// All records of this home, now and later
+    #[arg(long, conflicts_with_all = ["types", "category", "code", "patient"])]
+    all: bool,
     /// Purpose of use: treatment, emergency-treatment, research, patient-request, operations
     #[arg(long, default_value = "treatment")]
     purpose: String,
@@ -61,6 +65,7 @@ async fn give(context: &Context, args: GiveArgs) -> Result<(), Problem> {
         categories: args.category,
         codes: args.code,
         patient,
+        all: args.all,
         purpose: args.purpose,
         seconds: args.seconds,
     };
@@ -86,7 +91,7 @@ async fn list(context: &Context) -> Result<(), Problem> {
     if context.global.json {
         output::json(&list);
     } else if list.grants.is_empty() {
-        output::note("No consents. Give one with: metaclinic grant give PEER");
+        output::note("No consents. Give one with: metaclinic grant give PEER --type Observation");
     } else {
         let row = |g: GrantInfo| {
             let name = g.name.unwrap_or(g.grantee);
@@ -101,14 +106,26 @@ async fn list(context: &Context) -> Result<(), Problem> {
 
 async fn revoke(context: &Context, id: &str) -> Result<(), Problem> {
     let path = format!("/api/v1/grants/{}", super::segment(id));
-    let grant: GrantInfo =
+    let report: RevokeReport =
         context.with_client(async |client| client.call(Method::DELETE, &path, None::<&()>).await).await?;
     if context.global.json {
-        output::json(&grant);
-    } else {
-        output::line(&format!("Revoked: {} may no longer read", grant.name.unwrap_or(grant.grantee)));
-        output::note("What was read before cannot be taken back.");
+        output::json(&report);
+        return Ok(());
     }
+    let RevokeReport { revoked, holding } = report;
+    let name = revoked.name.unwrap_or(revoked.grantee);
+    output::line(&format!("Revoked: the consent for {} ({})", words(&revoked.scope), revoked.purpose));
+    if holding.is_empty() {
+        output::line(&format!("{name} has no other consent and may read nothing here any more"));
+    } else {
+        output::line(&format!("{name} may still read under {} other consents:", holding.len()));
+        let row = |g: GrantInfo| {
+            let short: String = g.grant.chars().take(12).collect();
+            [short, words(&g.scope), g.purpose, g.not_after]
+        };
+        output::table(["consent", "covers", "purpose", "until"], holding.into_iter().map(row));
+    }
+    output::note("What was read before cannot be taken back.");
     Ok(())
 }
 

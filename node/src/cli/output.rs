@@ -1,10 +1,10 @@
 //! Printing: results on stdout, everything else on stderr; tables for people, JSON for programs.
 #![allow(clippy::print_stdout, reason = "this file and its callers are what speaks to stdout")]
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use crate::api::types::ProblemBody;
@@ -13,13 +13,33 @@ use crate::service::problem::Problem;
 /// One JSON object on a line of stdout.
 pub(super) fn json(value: &impl Serialize) {
     match serde_json::to_string(value) {
-        Ok(text) => line(&text),
+        Ok(text) => raw(&text),
         Err(error) => tracing::error!(%error, "cannot write the result"),
     }
 }
 
-/// A line on stdout. A reader that has gone away ends the program quietly, as pipes expect.
+/// A line for people on stdout.
 pub(super) fn line(text: &str) {
+    print(&plain(text));
+}
+
+/// Text on stdout as it is, for programs; a terminal gets it without what could move its cursor.
+pub(super) fn raw(text: &str) {
+    if io::stdout().is_terminal() { print(&plain(text)) } else { print(text) }
+}
+
+/// Text as people may safely see it: others wrote parts of it, and control characters or a changed writing direction
+/// could show them something else than what is there.
+fn plain(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(hidden) { text.replace(hidden, "\u{FFFD}").into() } else { text.into() }
+}
+
+/// A reader that has gone away ends the program quietly, as pipes expect.
+fn print(text: &str) {
     let mut out = io::stdout().lock();
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
@@ -29,21 +49,21 @@ pub(super) fn line(text: &str) {
 /// A line for the person who watches, on stderr.
 pub(super) fn note(text: &str) {
     // Nothing can be done when stderr is closed.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", plain(text));
 }
+
+/// A line under the header and nothing else: easy to read, easy to cut.
+const PLAIN: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A table on stdout.
 pub(super) fn table<const N: usize>(headers: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
     let mut table = Table::new();
-    table
-        .load_style(UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(headers);
+    table.load_style(PLAIN).set_content_arrangement(ContentArrangement::Dynamic).set_header(headers);
     if !io::stdout().is_terminal() {
         table.set_width(160);
     }
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.map(|cell| plain(&cell).replace(['\n', '\t'], " ")));
     }
     line(&table.to_string());
 }
@@ -52,6 +72,7 @@ pub(super) fn table<const N: usize>(headers: [&str; N], rows: impl IntoIterator<
 pub(super) fn facts<const N: usize>(facts: [(&str, String); N]) {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in facts {
+        let value = value.replace('\n', &format!("\n{:width$}  ", ""));
         line(&format!("{name:width$}  {value}"));
     }
 }
@@ -69,5 +90,18 @@ pub(super) fn problem(as_json: bool, problem: &Problem) {
             next: problem.next.clone(),
         };
         json(&serde_json::json!({ "error": body }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_cannot_move_the_cursor() {
+        assert_eq!(plain("4.0\r6.9"), "4.0\u{FFFD}6.9");
+        assert_eq!(plain("\u{1b}[31m red \u{9b}0m"), "\u{FFFD}[31m red \u{FFFD}0m");
+        assert_eq!(plain("a\u{202e}b"), "a\u{FFFD}b");
+        assert_eq!(plain("诊室\n体温 36.7 °C"), "诊室\n体温 36.7 °C");
     }
 }

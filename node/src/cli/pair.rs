@@ -99,7 +99,10 @@ fn show_offer(event: &OfferEvent, qr: bool) {
     match event {
         OfferEvent::Offer { code, ticket, addresses, expires } => {
             output::facts([("code", code.clone()), ("expires", expires.clone())]);
-            if let Some(address) = addresses.first() {
+            // Another machine cannot reach this one's loopback address.
+            let beyond =
+                addresses.iter().find(|a| !a.starts_with("/ip4/127.") && !a.starts_with("/ip6/::1/"));
+            if let Some(address) = beyond.or(addresses.first()) {
                 output::line(&format!(
                     "\nOn the other side, with the code:\n  metaclinic pair accept {code} --at {address}"
                 ));

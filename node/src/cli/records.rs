@@ -1,18 +1,17 @@
 //! `metaclinic records …`
 
+mod search;
+
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use axum::http::Method;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
 
 use super::{Context, output};
 use crate::api::types::{
-    FetchReport, FetchRequest, ImportEvent, ImportReport, ImportRequest, SaveReport, SaveRequest,
-    VerifyRecordsReport,
+    FetchEvent, FetchReport, FetchRequest, ImportEvent, ImportReport, ImportRequest, VerifyRecordsReport,
 };
 use crate::client::Client;
 use crate::service::problem::{Kind, Problem, Tried};
@@ -33,15 +32,22 @@ pub(super) enum RecordsCommand {
     },
     /// Search, e.g. "Observation?code=8867-4&date=ge2020&_count=10"
     ///
-    /// Parameters: _id, patient, subject, code, category, status, identifier, date, name, _count, _sort …
+    /// Parameters: _id, patient, subject, code, category, status, identifier, date, name, _source, _count, _sort …
+    /// A patient's id means another person in each source: such a search shows own resources unless --from names a peer.
     Search {
         /// TYPE?parameter=value&…
         query: String,
+        /// Only what is from this peer (name or id), or `own`
+        #[arg(long, value_name = "PEER")]
+        from: Option<String>,
     },
     /// Print one resource as it was imported
     Get {
         /// TYPE/ID
         reference: String,
+        /// The one from this peer (name or id), or `own`; without it the own one first
+        #[arg(long, value_name = "PEER")]
+        from: Option<String>,
         /// Write the original files of its attachments (signals) into this folder instead
         #[arg(long, value_name = "DIR")]
         save: Option<PathBuf>,
@@ -56,7 +62,7 @@ pub(super) enum RecordsCommand {
         #[arg(long, default_value = "treatment")]
         purpose: String,
     },
-    /// Open and check every stored record
+    /// Open and check every stored record and its attachments
     Verify,
 }
 
@@ -75,13 +81,13 @@ pub(super) async fn run(context: &Context, command: RecordsCommand) -> Result<()
             }
             Ok(())
         }
-        RecordsCommand::Search { query } => search(context, &query).await,
-        RecordsCommand::Get { reference, save } => get(context, &reference, save).await,
+        RecordsCommand::Search { query, from } => search::search(context, &query, from.as_deref()).await,
+        RecordsCommand::Get { reference, from, save } => {
+            search::get(context, &reference, from.as_deref(), save).await
+        }
         RecordsCommand::Fetch { peer, query, purpose } => {
             let request = FetchRequest { peer, query, purpose };
-            let report: FetchReport = context
-                .with_client(async |client| client.post("/api/v1/records/fetch", &request).await)
-                .await?;
+            let report = context.with_client(async |client| fetch(client, &request).await).await?;
             show_fetch(context, &report);
             Ok(())
         }
@@ -97,11 +103,12 @@ async fn import(client: &Client, request: &ImportRequest) -> Result<ImportReport
     } else {
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
-    let mut end = Err(Problem::failed("the import broke off; what was acknowledged is kept")
-        .next("import again: what is there already is replaced, not doubled"));
-    client
+    let mut begun = false;
+    let mut end = Err(broke_off());
+    let streamed = client
         .stream("/api/v1/records/import", request, async |event: ImportEvent| match event {
             ImportEvent::Progress { bytes_done, bytes_total, acknowledged } => {
+                begun = true;
                 bar.set_length(bytes_total);
                 bar.set_position(bytes_done);
                 bar.set_message(format!("{acknowledged} resources"));
@@ -120,9 +127,19 @@ async fn import(client: &Client, request: &ImportRequest) -> Result<ImportReport
                 ControlFlow::Break(())
             }
         })
-        .await?;
+        .await;
     bar.finish_and_clear();
-    end
+    match (streamed, end) {
+        (_, Ok(report)) => Ok(report),
+        (Ok(()), end) => end,
+        (Err(problem), _) if begun => Err(broke_off().because(problem)),
+        (Err(problem), _) => Err(problem),
+    }
+}
+
+fn broke_off() -> Problem {
+    Problem::failed("the import broke off; what was acknowledged is kept")
+        .next("import again: what is there already is replaced, not doubled")
 }
 
 fn show_import(context: &Context, report: &ImportReport) {
@@ -142,6 +159,52 @@ fn show_import(context: &Context, report: &ImportReport) {
     }
 }
 
+async fn fetch(client: &Client, request: &FetchRequest) -> Result<FetchReport, Problem> {
+    let spinner = ProgressBar::no_length();
+    if std::io::stderr().is_terminal() {
+        spinner.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}").tried("draw progress")?);
+        spinner.enable_steady_tick(std::time::Duration::from_millis(120));
+    } else {
+        spinner.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    let broke_off = || {
+        Problem::failed("the fetch broke off; what came before is kept")
+            .next("fetch again: what is there already is replaced, not doubled")
+    };
+    let mut begun = false;
+    let mut end = Err(broke_off());
+    let streamed = client
+        .stream("/api/v1/records/fetch", request, async |event: FetchEvent| match event {
+            FetchEvent::Progress { fetched, attachments, attachment_bytes } => {
+                begun = true;
+                let kilobytes = attachment_bytes / 1000;
+                spinner
+                    .set_message(format!("{fetched} resources, {attachments} attachments ({kilobytes} kB)"));
+                ControlFlow::Continue(())
+            }
+            FetchEvent::Done(report) => {
+                end = Ok(report);
+                ControlFlow::Break(())
+            }
+            FetchEvent::Failed(body) => {
+                let problem = Problem::new(Kind::from_name(&body.kind), body.message);
+                end = Err(match body.next {
+                    Some(next) => problem.next(next),
+                    None => problem,
+                });
+                ControlFlow::Break(())
+            }
+        })
+        .await;
+    spinner.finish_and_clear();
+    match (streamed, end) {
+        (_, Ok(report)) => Ok(report),
+        (Ok(()), end) => end,
+        (Err(problem), _) if begun => Err(broke_off().because(problem)),
+        (Err(problem), _) => Err(problem),
+    }
+}
+
 fn show_fetch(context: &Context, report: &FetchReport) {
     if context.global.json {
         return output::json(report);
@@ -157,89 +220,9 @@ fn show_fetch(context: &Context, report: &FetchReport) {
         report.attachment_bytes / 1000,
         report.seconds
     ));
-}
-
-async fn search(context: &Context, text: &str) -> Result<(), Problem> {
-    let path = format!("/fhir/R4/{}", super::query(text));
-    let bundle =
-        context.with_client(async |client| client.text(Method::GET, &path, None::<&()>).await).await?;
-    if context.global.json {
-        output::line(&bundle);
-        return Ok(());
+    for name in &report.left_out {
+        output::note(&format!("left out: {name} cannot be read at the peer any more"));
     }
-    let bundle: Value = serde_json::from_str(&bundle).tried("read the result")?;
-    let entries = bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default();
-    output::table(["resource", "date", "what", "value"], entries.iter().map(|e| search_row(&e["resource"])));
-    let total = bundle["total"].as_u64().unwrap_or_default();
-    output::note(&format!(
-        "{} of {total} shown; read one with: metaclinic records get TYPE/ID",
-        entries.len()
-    ));
-    Ok(())
-}
-
-/// A line of a result table: enough to find the one that is meant.
-fn search_row(resource: &Value) -> [String; 4] {
-    let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let first = |pointers: &[&str]| pointers.iter().find_map(|p| text(p)).unwrap_or_default();
-    let date = first(&[
-        "/effectiveDateTime",
-        "/effectivePeriod/start",
-        "/onsetDateTime",
-        "/period/start",
-        "/occurrenceDateTime",
-        "/performedPeriod/start",
-        "/authoredOn",
-        "/recordedDate",
-        "/issued",
-        "/date",
-        "/birthDate",
-    ]);
-    let what = first(&[
-        "/code/text",
-        "/code/coding/0/display",
-        "/vaccineCode/coding/0/display",
-        "/medicationCodeableConcept/coding/0/display",
-        "/type/0/text",
-        "/type/0/coding/0/display",
-        "/type/coding/0/display",
-        "/name/0/text",
-        "/name/0/family",
-        "/name",
-        "/status",
-    ]);
-    let quantity = resource.get("valueQuantity").map(|q| {
-        let unit = q["unit"].as_str().or(q["code"].as_str()).unwrap_or_default();
-        format!("{} {unit}", q["value"])
-    });
-    let value = quantity
-        .or_else(|| text("/valueCodeableConcept/text"))
-        .or_else(|| text("/valueCodeableConcept/coding/0/display"))
-        .or_else(|| text("/valueString"))
-        .unwrap_or_default();
-    [format!("{}/{}", first(&["/resourceType"]), first(&["/id"])), date, what, value]
-}
-
-async fn get(context: &Context, reference: &str, folder: Option<PathBuf>) -> Result<(), Problem> {
-    let Some((resource_type, id)) = reference.split_once('/') else {
-        return Err(Problem::wrong_use("a resource is named TYPE/ID").next("e.g. Patient/example"));
-    };
-    if let Some(folder) = folder {
-        let folder = std::path::absolute(folder).tried("find the folder")?.display().to_string();
-        let request = SaveRequest { resource_type: resource_type.to_owned(), id: id.to_owned(), folder };
-        let report: SaveReport =
-            context.with_client(async |client| client.post("/api/v1/records/save", &request).await).await?;
-        if context.global.json {
-            output::json(&report);
-        } else {
-            report.files.iter().for_each(|file| output::line(file));
-        }
-        return Ok(());
-    }
-    let path = format!("/fhir/R4/{}/{}", super::segment(resource_type), super::segment(id));
-    let text = context.with_client(async |client| client.text(Method::GET, &path, None::<&()>).await).await?;
-    output::line(text.trim_end());
-    Ok(())
 }
 
 async fn verify(context: &Context) -> Result<(), Problem> {
@@ -250,15 +233,29 @@ async fn verify(context: &Context) -> Result<(), Problem> {
     } else {
         let (damaged, missing) = (report.damaged.len(), report.missing);
         output::line(&format!("{} records checked, {damaged} damaged, {missing} missing", report.checked));
+        let (damaged, missing) = (report.attachments_damaged, report.attachments_missing);
+        output::line(&format!(
+            "{} attachments checked, {damaged} damaged, {missing} missing",
+            report.attachments
+        ));
+        output::line(&format!("{} rooms checked, {} damaged", report.rooms, report.rooms_damaged));
     }
     if report.rolled_back {
         return Err(Problem::failed("the store is older than its own signed audit trail").next(
             "an old copy was put back or its end was cut off: compare with your backup or the peers' copies",
         ));
     }
-    if report.damaged.is_empty() && report.missing == 0 {
-        return Ok(());
+    let next = "import or fetch them again from where they came";
+    if !report.damaged.is_empty() || report.missing > 0 {
+        return Err(Problem::failed("some stored records do not open").next(next));
     }
-    Err(Problem::failed("some stored records do not open")
-        .next("import or fetch them again from where they came"))
+    if report.attachments_missing > 0 || report.attachments_damaged > 0 {
+        return Err(Problem::failed("some attachments are missing or damaged").next(next));
+    }
+    if report.rooms_damaged > 0 {
+        return Err(
+            Problem::failed("some rooms do not open").next("join them again: the other members have them")
+        );
+    }
+    Ok(())
 }

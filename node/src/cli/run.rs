@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<(), Problem>
     } else {
         output::facts([
             ("identity", daemon.identity()),
-            ("nodes", daemon.listen.join("\n       ")),
+            ("nodes", daemon.listen.join("\n")),
             ("api", format!("{http} (token in {})", daemon.token_file.display())),
         ]);
         output::note("Ready. Stop with Ctrl-C; pair with: metaclinic pair offer");

@@ -4,6 +4,7 @@ use keys::{AuditAction, AuditEvent, DenyReason, GrantId, IdentityId, Outcome, Pu
 use store::StoreError;
 
 use super::Node;
+use super::consents::denial_words;
 use super::problem::{Problem, Tried};
 use crate::api::types::{AuditLine, AuditPage, AuditVerification};
 use crate::clock;
@@ -38,21 +39,34 @@ pub(crate) fn peer_event(
     (clock::now(), event)
 }
 
-/// A refusal; `who` is an identity or a device.
-pub(crate) fn refusal(who: String, reason: DenyReason) -> (Timestamp, AuditEvent) {
+/// Refusals, as many as `count`; `who` is an identity or a device.
+fn refusal(who: String, reason: DenyReason, count: u64) -> (Timestamp, AuditEvent) {
     let event = AuditEvent {
         who,
         action: AuditAction::Refuse,
         object: None,
         purpose: None,
         grant: None,
-        count: 0,
+        count,
         outcome: Outcome::Denied(reason),
     };
     (clock::now(), event)
 }
 
 impl Node {
+    /// Writes a refusal to the trail and returns it in words.
+    pub(crate) fn refuse(&self, who: String, reason: DenyReason) -> String {
+        self.refuse_many(who, reason, 1);
+        denial_words(reason)
+    }
+
+    /// Writes refusals to the trail as one entry.
+    pub(crate) fn refuse_many(&self, who: String, reason: DenyReason, count: u64) {
+        if let Err(error) = self.store.audit(vec![refusal(who, reason, count)]) {
+            tracing::error!(%error, "cannot write the audit trail");
+        }
+    }
+
     /// Entries from `from`, at most `limit`; without `from` the newest.
     ///
     /// # Errors
@@ -62,7 +76,7 @@ impl Node {
         let limit = limit.clamp(1, MAX_PAGE);
         let from = from.unwrap_or_else(|| total.saturating_sub(limit as u64));
         let entries = self.store.audit_entries(from, limit).tried("read the audit trail")?;
-        Ok(AuditPage { entries: entries.into_iter().map(line).collect(), total })
+        Ok(AuditPage { entries: entries.into_iter().map(|e| self.line(e)).collect(), total })
     }
 
     /// Recomputes chain and signed heads.
@@ -92,22 +106,33 @@ impl Node {
     }
 }
 
-fn line(entry: keys::AuditEntry) -> AuditLine {
-    let event = entry.event;
-    AuditLine {
-        seq: entry.seq,
-        time: clock::rfc3339(entry.time),
-        who: event.who,
-        action: name_of(&event.action),
-        object: event.object.map(|o| keys::base32(&o)),
-        purpose: event.purpose.map(|p| p.to_string()),
-        grant: event.grant.map(|g| g.to_string()),
-        count: event.count,
-        outcome: match event.outcome {
-            Outcome::Allowed => "allowed".to_owned(),
-            Outcome::Failed => "failed".to_owned(),
-            Outcome::Denied(reason) => format!("denied: {reason}"),
-        },
+impl Node {
+    fn line(&self, entry: keys::AuditEntry) -> AuditLine {
+        let event = entry.event;
+        AuditLine {
+            seq: entry.seq,
+            time: clock::rfc3339(entry.time),
+            name: self.name_of_actor(&event.who),
+            who: event.who,
+            action: name_of(&event.action),
+            object: event.object.map(|o| keys::base32(&o)),
+            purpose: event.purpose.map(|p| p.to_string()),
+            grant: event.grant.map(|g| g.to_string()),
+            count: event.count,
+            outcome: match event.outcome {
+                Outcome::Allowed => "allowed".to_owned(),
+                Outcome::Failed => "failed".to_owned(),
+                Outcome::Denied(reason) => format!("denied: {reason}"),
+            },
+        }
+    }
+
+    /// The name of a paired peer behind an identity or a device in the trail.
+    fn name_of_actor(&self, who: &str) -> Option<String> {
+        let peers = super::read(&self.peers);
+        let device = who.parse().ok().and_then(|device| peers.by_device(&device));
+        let peer = device.or_else(|| who.parse().ok().and_then(|identity| peers.by_identity(&identity)));
+        peer.map(|p| p.certificate.name.clone())
     }
 }
 

@@ -1,24 +1,37 @@
 //! Consents given and received: signed grants, and the owner's growing list of revocations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keys::{
     Action, AuditAction, Authority, DenyReason, Grant, GrantId, GrantState, IdentityId, Outcome, Purpose,
-    Revocation, Scope, Signed, codec,
+    Revocation, Scope, Signable, Signed, Timestamp, codec,
 };
 use rand_core::Rng;
 use store::{DocumentKind, Store};
 
 use super::problem::{Problem, Tried};
 use super::{Node, audit, read, write};
-use crate::api::types::{GrantInfo, GrantList, GrantRequest, ScopeInfo};
+use crate::api::types::{GrantInfo, GrantList, GrantRequest, RevokeReport, ScopeInfo};
 use crate::clock;
 
 /// Longest consent: two years, after which a patient is asked again.
 const MAX_GRANT: Duration = Duration::from_secs(2 * 366 * 24 * 3600);
-/// Largest stored signed grant or revocation list.
-const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+/// Shortest consent.
+const MIN_GRANT: Duration = Duration::from_secs(1);
+/// Largest stored signed grant.
+const MAX_GRANT_BYTES: usize = Grant::MAX_BYTES + SIGNED_OVERHEAD_BYTES;
+/// Largest stored signed revocation list.
+const MAX_REVOCATION_BYTES: usize = Revocation::MAX_BYTES + SIGNED_OVERHEAD_BYTES;
+/// Signature, signer and field names around what was signed.
+const SIGNED_OVERHEAD_BYTES: usize = 1024;
+/// A revoked consent leaves the list this long after its end: it cannot come back then, even when the clock of this
+/// machine is set back somewhat.
+const REVOKED_KEPT_AFTER_END: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Received consents that are kept of one peer; the one that ends first makes room.
+const MAX_RECEIVED_OF_PEER: usize = 1_000;
+/// Consents under which one answer may be given: one for each of its resources.
+const MAX_RECEIVED_AT_ONCE: usize = 500;
 const REVOCATION_KEY: &[u8] = b"own";
 
 /// Grants of this home's owner, and grants that others gave to it.
@@ -27,39 +40,67 @@ pub(crate) struct Consents {
     pub authority: Authority,
     signed: BTreeMap<GrantId, Signed<Grant>>,
     received: BTreeMap<GrantId, Grant>,
-    revoked: Vec<GrantId>,
+}
+
+/// A consent that came with an answer and was checked.
+pub(crate) struct Received {
+    /// What it says.
+    pub grant: Grant,
+    id: GrantId,
+    signed: Signed<Grant>,
 }
 
 impl Consents {
-    /// Reads them from the store.
-    ///
-    /// # Errors
-    /// [`Problem`] when the store cannot be read or a stored grant does not verify.
-    pub(crate) fn load(store: &Store, owner: IdentityId) -> Result<Self, Problem> {
-        let mut consents = Self {
-            authority: Authority::new(owner),
-            signed: BTreeMap::new(),
-            received: BTreeMap::new(),
-            revoked: Vec::new(),
-        };
-        for (_, bytes) in store.documents(DocumentKind::Grant).tried("read the consents")? {
-            let signed = decode_grant(&bytes)?;
-            let id = consents.authority.add_grant(&signed).tried("check a stored consent")?;
-            consents.signed.insert(id, signed);
+    /// Reads them from the store. One that cannot be read never keeps the home closed: a consent that is not whole
+    /// is not given, and without the list of revocations every consent counts as revoked.
+    pub(crate) fn load(store: &Store, owner: IdentityId) -> Self {
+        let mut consents =
+            Self { authority: Authority::new(owner), signed: BTreeMap::new(), received: BTreeMap::new() };
+        for (_, bytes) in documents(store, DocumentKind::Grant).unwrap_or_default() {
+            let added = decode_grant(&bytes).and_then(|signed| {
+                let id = consents.authority.add_grant(&signed).tried("check a stored consent")?;
+                Ok((id, signed))
+            });
+            match added {
+                Ok((id, signed)) => drop(consents.signed.insert(id, signed)),
+                Err(problem) => tracing::error!(%problem, "this consent does not hold"),
+            }
         }
-        for (_, bytes) in store.documents(DocumentKind::Revocation).tried("read the revocations")? {
+        if let Err(problem) = consents.load_revocations(store) {
+            tracing::error!(%problem, "the revocations cannot be read: every consent given so far counts as revoked");
+            consents.authority.revoke_all();
+        }
+        for (_, bytes) in documents(store, DocumentKind::ReceivedGrant).unwrap_or_default() {
+            let checked = decode_grant(&bytes).and_then(|signed| {
+                let issuer = IdentityId::from_bytes(*signed.signer());
+                Ok((signed.id(), Grant::verify(&signed, &issuer).tried("check a received consent")?))
+            });
+            match checked {
+                Ok((id, grant)) => drop(consents.received.insert(id, grant)),
+                Err(problem) => tracing::error!(%problem, "this received consent is left out"),
+            }
+        }
+        consents
+    }
+
+    fn load_revocations(&mut self, store: &Store) -> Result<(), Problem> {
+        for (_, bytes) in documents(store, DocumentKind::Revocation)? {
             let signed: Signed<Revocation> =
-                codec::decode("revocation", &bytes, MAX_DOCUMENT_BYTES).tried("read the revocations")?;
-            let list = signed.verify(owner.as_bytes()).tried("check the stored revocations")?;
-            consents.authority.apply_revocation(&signed).tried("apply the stored revocations")?;
-            consents.revoked = list.revoked;
+                codec::decode("revocation", &bytes, MAX_REVOCATION_BYTES).tried("read the revocations")?;
+            self.authority.apply_revocation(&signed).tried("apply the stored revocations")?;
         }
-        for (_, bytes) in store.documents(DocumentKind::ReceivedGrant).tried("read received consents")? {
-            let signed = decode_grant(&bytes)?;
-            let grant = signed.verify(signed.signer()).tried("check a received consent")?;
-            consents.received.insert(GrantId::from_bytes(signed.digest()), grant);
-        }
-        Ok(consents)
+        Ok(())
+    }
+
+    /// Everything revoked that could come back if it were not listed.
+    fn still_revoked(&self, now: Timestamp) -> Vec<GrantId> {
+        let over: BTreeSet<GrantId> = self
+            .authority
+            .grants()
+            .filter(|(_, grant)| grant.not_after.plus(REVOKED_KEPT_AFTER_END) <= now)
+            .map(|(id, _)| id)
+            .collect();
+        self.authority.revoked().filter(|id| !over.contains(id)).copied().collect()
     }
 
     /// The signed form, for a peer that reads under it.
@@ -76,11 +117,12 @@ impl Node {
     pub(crate) fn grant_give(&self, request: &GrantRequest) -> Result<GrantInfo, Problem> {
         let purpose = parse_purpose(&request.purpose)?;
         let lasting = Duration::from_secs(request.seconds);
-        if lasting.is_zero() || lasting > MAX_GRANT {
+        if lasting < MIN_GRANT || lasting > MAX_GRANT {
             return Err(
-                Problem::wrong_use("a consent lasts from a minute to two years").next("set --for, e.g. 90d")
+                Problem::wrong_use("a consent lasts from a second to two years").next("set --for, e.g. 90d")
             );
         }
+        let scope = scope_of(request)?;
         let grantee = read(&self.peers).resolve(&request.peer)?.certificate.identity;
         let now = clock::now();
         let mut nonce = [0; 16];
@@ -89,12 +131,7 @@ impl Node {
             version: 1,
             issuer: self.keyring.identity().id(),
             grantee,
-            scope: Scope {
-                resource_types: request.resource_types.clone(),
-                categories: request.categories.clone(),
-                codes: request.codes.clone(),
-                patient: request.patient.clone(),
-            },
+            scope,
             actions: vec![Action::Read],
             purpose,
             not_before: now,
@@ -103,8 +140,9 @@ impl Node {
         };
         let signed = self.keyring.identity().sign(&grant);
         let mut consents = write(&self.consents);
-        let id = consents
-            .authority
+        // It holds once it is stored, not before.
+        let mut authority = consents.authority.clone();
+        let id = authority
             .add_grant(&signed)
             .map_err(|e| Problem::wrong_use("cannot give this consent").because(e))?;
         let event =
@@ -112,6 +150,7 @@ impl Node {
         self.store
             .put_document(DocumentKind::Grant, id.as_bytes(), &codec::encode(&signed), vec![event])
             .tried("keep the consent")?;
+        consents.authority = authority;
         consents.signed.insert(id, signed);
         Ok(self.grant_info(&consents, id, &grant, "given"))
     }
@@ -120,7 +159,7 @@ impl Node {
     ///
     /// # Errors
     /// [`Problem`] when this home gave no such consent.
-    pub(crate) fn grant_revoke(&self, id: &str) -> Result<GrantInfo, Problem> {
+    pub(crate) fn grant_revoke(&self, id: &str) -> Result<RevokeReport, Problem> {
         let mut consents = write(&self.consents);
         let mut fits = consents.signed.keys().filter(|g| id.len() >= 8 && g.to_string().starts_with(id));
         let (Some(&grant_id), None) = (fits.next(), fits.next()) else {
@@ -129,17 +168,25 @@ impl Node {
         };
         let known = consents.authority.grants().find(|(g, _)| *g == grant_id).map(|(_, grant)| grant.clone());
         let grant = known.ok_or_else(|| Problem::not_found("no such consent"))?;
-        let mut revoked = consents.revoked.clone();
+        let now = clock::now();
+        let mut revoked = consents.still_revoked(now);
         if !revoked.contains(&grant_id) {
             revoked.push(grant_id);
         }
         let list = Revocation {
-            version: 1,
+            version: Revocation::VERSION,
             issuer: self.keyring.identity().id(),
             epoch: consents.authority.revocation_epoch() + 1,
-            revoked: revoked.clone(),
+            revoked,
         };
         let signed = self.keyring.identity().sign(&list);
+        // A list that would not be applied must not be stored: without a list that can be read nothing is consented.
+        let mut authority = consents.authority.clone();
+        authority.apply_revocation(&signed).map_err(|e| {
+            Problem::failed("cannot revoke this consent")
+                .because(e)
+                .next("remove the peer, or wait until consents end")
+        })?;
         let event = audit::peer_event(
             &grant.grantee,
             AuditAction::GrantRevoke,
@@ -151,9 +198,13 @@ impl Node {
         self.store
             .put_document(DocumentKind::Revocation, REVOCATION_KEY, &codec::encode(&signed), vec![event])
             .tried("keep the revocation")?;
-        consents.authority.apply_revocation(&signed).tried("apply the revocation")?;
-        consents.revoked = revoked;
-        Ok(self.grant_info(&consents, grant_id, &grant, "given"))
+        consents.authority = authority;
+        let holds = |(id, other): &(GrantId, &Grant)| {
+            other.grantee == grant.grantee && consents.authority.state(id, now) == GrantState::Active
+        };
+        let holding = consents.authority.grants().filter(holds);
+        let holding = holding.map(|(id, g)| self.grant_info(&consents, id, g, "given")).collect();
+        Ok(RevokeReport { revoked: self.grant_info(&consents, grant_id, &grant, "given"), holding })
     }
 
     /// All consents, given and received.
@@ -164,24 +215,52 @@ impl Node {
         GrantList { grants: given.chain(received).collect() }
     }
 
+    /// Checks the consents under which a peer answers, before anything of the answer is believed.
+    ///
+    /// # Errors
+    /// [`Problem`] when one is not signed by that peer, malformed, not for this home, or not for this purpose.
+    pub(crate) fn check_received(
+        &self,
+        issuer: &IdentityId,
+        purpose: Purpose,
+        grants: &[Signed<Grant>],
+    ) -> Result<Vec<Received>, Problem> {
+        if grants.len() > MAX_RECEIVED_AT_ONCE {
+            return Err(Problem::failed("the peer sent more consents than an answer rests on"));
+        }
+        let own = self.keyring.identity().id();
+        let check = |signed: &Signed<Grant>| {
+            let grant = Grant::verify(signed, issuer).tried("check the peer's consent")?;
+            if grant.grantee != own || grant.purpose != purpose || !grant.actions.contains(&Action::Read) {
+                return Err(Problem::failed("the peer answered under a consent for something else"));
+            }
+            Ok(Received { grant, id: signed.id(), signed: signed.clone() })
+        };
+        grants.iter().map(check).collect()
+    }
+
     /// Keeps the consents under which a peer answered, as the proof of having been allowed.
     ///
     /// # Errors
-    /// [`Problem`] when one is not signed by that peer or not for this home.
-    pub(crate) fn keep_received(&self, issuer: &IdentityId, grants: &[Signed<Grant>]) -> Result<(), Problem> {
-        for signed in grants {
-            let id = GrantId::from_bytes(signed.digest());
-            if read(&self.consents).received.contains_key(&id) {
+    /// [`Problem`] when they cannot be stored.
+    pub(crate) fn keep_received(&self, issuer: &IdentityId, grants: Vec<Received>) -> Result<(), Problem> {
+        for Received { grant, id, signed } in grants {
+            let mut consents = write(&self.consents);
+            if consents.received.contains_key(&id) {
                 continue;
             }
-            let grant = signed.verify(issuer.as_bytes()).tried("check the peer's consent")?;
-            if grant.grantee != self.keyring.identity().id() {
-                return Err(Problem::failed("the peer answered under a consent for somebody else"));
+            let of_peer = || consents.received.iter().filter(|(_, g)| g.issuer == *issuer);
+            let first = of_peer().min_by_key(|(_, g)| g.not_after).map(|(id, _)| *id);
+            if let (true, Some(first)) = (of_peer().count() >= MAX_RECEIVED_OF_PEER, first) {
+                self.store
+                    .remove_document(DocumentKind::ReceivedGrant, first.as_bytes(), Vec::new())
+                    .tried("make room for the peer's consent")?;
+                consents.received.remove(&first);
             }
             self.store
-                .put_document(DocumentKind::ReceivedGrant, id.as_bytes(), &codec::encode(signed), Vec::new())
+                .put_document(DocumentKind::ReceivedGrant, id.as_bytes(), &codec::encode(&signed), Vec::new())
                 .tried("keep the peer's consent")?;
-            write(&self.consents).received.insert(id, grant);
+            consents.received.insert(id, grant);
         }
         Ok(())
     }
@@ -193,7 +272,8 @@ impl Node {
         let state = match (given, now) {
             (true, _) => state_name(consents.authority.state(&id, now)),
             (false, now) if now >= grant.not_after => "expired",
-            (false, _) => "active",
+            // Its owner may have revoked it meanwhile; that shows at the next fetch, not here.
+            (false, _) => "as-given",
         };
         GrantInfo {
             grant: id.to_string(),
@@ -239,8 +319,36 @@ pub(crate) fn denial_words(reason: DenyReason) -> String {
     format!("refused by the record's owner: {reason}")
 }
 
+/// What a consent is to cover: something named, or everything said outright.
+fn scope_of(request: &GrantRequest) -> Result<Scope, Problem> {
+    let scope = Scope {
+        resource_types: request.resource_types.clone(),
+        categories: request.categories.clone(),
+        codes: request.codes.clone(),
+        patient: request.patient.clone(),
+    };
+    if request.all != (scope == Scope::default()) {
+        let said = if request.all { "everything, and only a part of it" } else { "nothing" };
+        return Err(Problem::wrong_use(format!("the consent would cover {said}"))
+            .next("name what it covers with --type, --category, --code or --patient; or say --all"));
+    }
+    if let Some(unknown) = scope.resource_types.iter().find(|name| !records::is_resource_type(name)) {
+        return Err(Problem::wrong_use(format!("FHIR R4 has no resource type {}", unknown.escape_debug()))
+            .next("names are written as in Observation or MedicationRequest"));
+    }
+    Ok(scope)
+}
+
+fn documents(store: &Store, kind: DocumentKind) -> Result<Vec<store::KeyedDocument>, Problem> {
+    let found = store.documents(kind).tried("read the stored consents");
+    if let Err(problem) = &found {
+        tracing::error!(%problem, ?kind, "documents are damaged");
+    }
+    found
+}
+
 fn decode_grant(bytes: &[u8]) -> Result<Signed<Grant>, Problem> {
-    codec::decode("grant", bytes, MAX_DOCUMENT_BYTES).tried("read a stored consent")
+    codec::decode("grant", bytes, MAX_GRANT_BYTES).tried("read a stored consent")
 }
 
 const fn state_name(state: GrantState) -> &'static str {
@@ -251,3 +359,6 @@ const fn state_name(state: GrantState) -> &'static str {
         GrantState::Revoked => "revoked",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,18 @@ impl Node {
         })
     }
 
+    /// What is wrong with the store, in words for the person at this home.
+    pub(crate) fn trouble(&self) -> Vec<String> {
+        let mut trouble = Vec::new();
+        if let Some(error) = self.store.write_failure() {
+            trouble.push(format!("nothing can be written until the daemon is started again: {error}"));
+        }
+        if let Some(error) = self.store.rollback() {
+            trouble.push(format!("the store is older than its own signed audit trail: {error}"));
+        }
+        trouble
+    }
+
     /// Health of the node.
     pub(crate) fn status(&self) -> Status {
         let connected = self.network.get().map(net::Network::peers).unwrap_or_default();
@@ -66,8 +78,10 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             peers: read(&self.peers).list(&connected),
             records: self.store.record_count(),
+            rooms: self.room_list().rooms,
             audit_entries: self.store.audit_count(),
             listen: self.network.get().map(net::Network::addresses).unwrap_or_default(),
+            trouble: self.trouble(),
             uptime_s: self.opened.elapsed().as_secs(),
         }
     }

@@ -1,12 +1,12 @@
 //! Being on the network: greeting peers, and giving each thing that arrives to the service that knows it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keys::{DenyReason, DeviceCard, DeviceId, Timestamp, codec};
-use net::{IncomingRequest, NetEvent, Network, NetworkConfig, Protocol};
+use net::{Decline, IncomingRequest, NetEvent, Network, NetworkConfig, Protocol};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -14,10 +14,15 @@ use super::problem::{Problem, Tried};
 use super::{Node, blocking, read};
 use crate::clock;
 
+const HELLO_VERSION: u8 = 1;
 /// The largest greeting.
 const MAX_HELLO_BYTES: usize = 16 * 1024;
-/// How often peers that are out of reach are greeted again.
-const HELLO_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is looked who should be greeted.
+const HELLO_LOOK: Duration = Duration::from_secs(1);
+/// A peer that is out of reach is greeted again after this, then after twice that, and so on …
+const HELLO_AGAIN: Duration = Duration::from_secs(2);
+/// … up to this: under the ten greetings a minute that a peer takes.
+const HELLO_AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 /// Peers greeted at the same time.
 const HELLO_PARALLEL: usize = 8;
 
@@ -32,6 +37,72 @@ struct Hello {
     features: Vec<String>,
     /// The sender's clock.
     clock: Timestamp,
+}
+
+/// Who was greeted, and when the others are tried again.
+#[derive(Default)]
+struct Greetings {
+    met: HashSet<DeviceId>,
+    waiting: HashMap<DeviceId, (Instant, Duration)>,
+}
+
+impl Greetings {
+    fn due(&mut self, peers: &HashSet<DeviceId>, connected: &[DeviceId], now: Instant) -> Vec<DeviceId> {
+        self.met.retain(|d| connected.contains(d));
+        self.waiting.retain(|d, _| peers.contains(d));
+        let due =
+            |d: &&DeviceId| !self.met.contains(d) && self.waiting.get(d).is_none_or(|(at, _)| *at <= now);
+        peers.iter().filter(due).copied().collect()
+    }
+
+    fn note(&mut self, device: DeviceId, met: bool, now: Instant) {
+        if met {
+            self.waiting.remove(&device);
+            self.met.insert(device);
+        } else {
+            let last = self.waiting.get(&device).map_or(HELLO_AGAIN / 2, |(_, pause)| *pause);
+            let pause = (last * 2).min(HELLO_AGAIN_AT_MOST);
+            self.waiting.insert(device, (now + pause, pause));
+        }
+    }
+}
+
+/// Refusals of the network, gathered so that a stranger cannot make the trail grow: one entry for each device and
+/// reason (and one for all without a name) a minute, with a count.
+#[derive(Default)]
+struct Refusals {
+    counts: HashMap<(Option<DeviceId>, DenyReason), u64>,
+    since: Option<tokio::time::Instant>,
+}
+
+/// How long refusals are gathered.
+const REFUSALS_GATHERED: Duration = Duration::from_secs(60);
+/// Beyond so many entries in one minute devices are counted as nameless.
+const MAX_REFUSAL_ENTRIES: usize = 32;
+
+impl Refusals {
+    fn add(&mut self, peer: Option<DeviceId>, reason: DenyReason) {
+        self.since.get_or_insert_with(tokio::time::Instant::now);
+        let room = self.counts.len() < MAX_REFUSAL_ENTRIES || self.counts.contains_key(&(peer, reason));
+        *self.counts.entry((peer.filter(|_| room), reason)).or_default() += 1;
+    }
+
+    /// Returns when there is something to write down; waits for ever while there is nothing.
+    async fn ripe(&self) {
+        match self.since {
+            Some(since) => tokio::time::sleep_until(since + REFUSALS_GATHERED).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn take(&mut self) -> Vec<(String, DenyReason, u64)> {
+        self.since = None;
+        let name = |peer: Option<DeviceId>| peer.map_or_else(|| "unknown".to_owned(), |p| p.to_string());
+        std::mem::take(&mut self.counts)
+            .into_iter()
+            .map(|((peer, reason), count)| (name(peer), reason, count))
+            .collect()
+    }
 }
 
 /// What the daemon listens on.
@@ -83,34 +154,33 @@ impl Node {
     pub(crate) fn greet_peers(self: &Arc<Self>) {
         let node = Arc::clone(self);
         self.tasks.spawn(async move {
-            let mut greeted = HashSet::new();
+            let mut greetings = Greetings::default();
             loop {
-                node.greet_round(&mut greeted).await;
+                node.greet_round(&mut greetings).await;
                 tokio::select! {
                     () = node.stop.cancelled() => return,
-                    () = tokio::time::sleep(HELLO_INTERVAL) => {}
+                    () = tokio::time::sleep(HELLO_LOOK) => {}
                 }
             }
         });
     }
 
-    async fn greet_round(self: &Arc<Self>, greeted: &mut HashSet<DeviceId>) {
+    async fn greet_round(self: &Arc<Self>, greetings: &mut Greetings) {
         let Some(network) = self.network.get() else { return };
-        let connected = network.peers();
-        greeted.retain(|d| connected.contains(d));
-        let missing: Vec<DeviceId> =
-            read(&self.peers).devices().into_iter().filter(|d| !greeted.contains(d)).collect();
-        for group in missing.chunks(HELLO_PARALLEL) {
+        let due = greetings.due(&read(&self.peers).devices(), &network.peers(), Instant::now());
+        for group in due.chunks(HELLO_PARALLEL) {
             let mut round = tokio::task::JoinSet::new();
             for &device in group {
                 let node = Arc::clone(self);
-                round.spawn(async move { node.greet(device).await.ok().map(|()| device) });
+                round.spawn(async move { (device, node.greet(device).await.is_ok()) });
             }
             while let Some(done) = tokio::select! {
                 () = self.stop.cancelled() => None,
                 done = round.join_next() => done,
             } {
-                greeted.extend(done.ok().flatten());
+                if let Ok((device, met)) = done {
+                    greetings.note(device, met, Instant::now());
+                }
             }
         }
     }
@@ -130,6 +200,12 @@ impl Node {
         let node = Arc::clone(self);
         blocking(move || {
             let hello: Hello = codec::decode("hello", &bytes, MAX_HELLO_BYTES).tried("read a greeting")?;
+            if hello.version != HELLO_VERSION {
+                let (theirs, ours) = (hello.version, HELLO_VERSION);
+                return Err(Problem::failed(format!(
+                    "greeted in version {theirs} of hello, this node speaks {ours}"
+                )));
+            }
             node.refresh_peer(&device, hello.card)
         })
         .await
@@ -137,10 +213,10 @@ impl Node {
 
     fn hello(&self) -> Hello {
         Hello {
-            version: 1,
+            version: HELLO_VERSION,
             card: self.own_card(),
             revocations: read(&self.consents).authority.revocation_epoch(),
-            features: vec!["records/1".to_owned()],
+            features: ["records/1", "roles/1", "room-sync/1"].map(str::to_owned).to_vec(),
             clock: clock::now(),
         }
     }
@@ -151,14 +227,35 @@ impl Node {
 
     /// One loop owns what arrives; each piece of work runs as a task of its own, bounded by the network's limits.
     async fn serve(self: Arc<Self>, mut events: mpsc::Receiver<NetEvent>) {
+        let mut refusals = Refusals::default();
         loop {
             let event = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => None,
                 event = events.recv() => event,
+                () = refusals.ripe() => {
+                    self.write_refusals(refusals.take());
+                    continue;
+                }
             };
-            let Some(event) = event else { return };
-            self.apply(event);
+            match event {
+                Some(NetEvent::Refused { peer, what, reason }) => {
+                    tracing::info!(what, "a connection or a frame was refused");
+                    refusals.add(peer, reason);
+                }
+                Some(event) => self.apply(event),
+                None => break,
+            }
         }
+        self.write_refusals(refusals.take());
+    }
+
+    fn write_refusals(self: &Arc<Self>, refusals: Vec<(String, DenyReason, u64)>) {
+        let node = Arc::clone(self);
+        self.tasks.spawn_blocking(move || {
+            for (who, reason, count) in refusals {
+                node.refuse_many(who, reason, count);
+            }
+        });
     }
 
     fn apply(self: &Arc<Self>, event: NetEvent) {
@@ -170,6 +267,9 @@ impl Node {
             NetEvent::Pairing(stream) => {
                 self.tasks.spawn(async move { node.run_offer(stream).await });
             }
+            NetEvent::RoomSync(stream) => {
+                self.tasks.spawn(async move { node.meet(stream).await });
+            }
             NetEvent::Blob { peer, hash, answer } => {
                 self.tasks.spawn(async move {
                     let allowed =
@@ -180,11 +280,7 @@ impl Node {
             }
             NetEvent::Connected(device) => tracing::info!(device = device.short(), "peer connected"),
             NetEvent::Disconnected(device) => tracing::info!(device = device.short(), "peer disconnected"),
-            NetEvent::Refused { peer, what } => {
-                let who = peer.map_or_else(|| "unknown".to_owned(), |p| p.to_string());
-                tracing::info!(what, "a connection or a frame was refused");
-                self.tasks.spawn_blocking(move || node.refuse(who, DenyReason::UnknownPeer));
-            }
+            NetEvent::Refused { .. } => {}
         }
     }
 
@@ -196,18 +292,68 @@ impl Node {
                 let body = request.body.clone();
                 match self.take_hello(peer, body).await {
                     Ok(()) => request.answer(codec::encode(&self.hello())),
-                    Err(problem) => request.refuse(&problem.message),
+                    Err(problem) => request.decline(Decline::Failed(problem.message)),
                 }
             }
-            Protocol::Records => {
-                let body = request.body.clone();
-                let answer = blocking(move || Ok(node.answer_records(&peer, &body))).await;
-                match answer {
-                    Ok(Ok(bytes)) => request.answer(bytes),
-                    Ok(Err(reason)) => request.refuse(&reason),
-                    Err(_) => request.refuse("the peer could not answer"),
-                }
-            }
+            Protocol::Records => reply(request, move |body| node.answer_records(&peer, body)).await,
+            Protocol::Roles => reply(request, move |body| node.answer_roles(&peer, body)).await,
         }
+    }
+}
+
+/// Answers with what `work` makes of the request's body, off the reactor.
+async fn reply(
+    request: IncomingRequest,
+    work: impl FnOnce(&[u8]) -> Result<Vec<u8>, Decline> + Send + 'static,
+) {
+    let body = request.body.clone();
+    match blocking(move || Ok(work(&body))).await {
+        Ok(Ok(bytes)) => request.answer(bytes),
+        Ok(Err(decline)) => request.decline(decline),
+        Err(_) => request.decline(Decline::Failed("the peer could not answer".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_becomes_a_few_entries_with_counts() {
+        let mut refusals = Refusals::default();
+        for i in 0..1_000_u32 {
+            let mut device = [0; 32];
+            device[..4].copy_from_slice(&(i % 100).to_be_bytes());
+            refusals.add(Some(DeviceId::from_bytes(device)), DenyReason::UnknownPeer);
+            refusals.add(None, DenyReason::UnknownPeer);
+        }
+        let entries = refusals.take();
+        assert!(entries.len() <= MAX_REFUSAL_ENTRIES + 1, "{}", entries.len());
+        assert_eq!(entries.iter().map(|(_, _, count)| count).sum::<u64>(), 2_000);
+        assert!(refusals.take().is_empty());
+    }
+
+    #[test]
+    fn an_absent_peer_is_greeted_ever_less_often_and_at_once_when_it_was_lost() {
+        let peer = DeviceId::from_bytes([1; 32]);
+        let peers = HashSet::from([peer]);
+        let mut greetings = Greetings::default();
+        let start = Instant::now();
+        assert_eq!(greetings.due(&peers, &[], start), [peer]);
+        let mut pauses = Vec::new();
+        let mut now = start;
+        for _ in 0..6 {
+            greetings.note(peer, false, now);
+            let mut after = now;
+            while greetings.due(&peers, &[], after).is_empty() {
+                after += Duration::from_secs(1);
+            }
+            pauses.push((after - now).as_secs());
+            now = after;
+        }
+        assert_eq!(pauses, [2, 4, 8, 16, 30, 30]);
+        greetings.note(peer, true, now);
+        assert!(greetings.due(&peers, &[peer], now).is_empty());
+        assert_eq!(greetings.due(&peers, &[], now), [peer], "a lost connection is made again at once");
     }
 }

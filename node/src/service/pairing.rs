@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keys::{
-    DeviceCertificate, OfferTerms, Pairing, PairingCode, PairingEffect, PairingFailure, PairingInput, Right,
-    Secret, Ticket,
+    DenyReason, DeviceCertificate, OfferTerms, Pairing, PairingCode, PairingEffect, PairingFailure,
+    PairingInput, Right, Secret, Ticket,
 };
 use net::PairStream;
 use tokio::sync::{mpsc, oneshot};
@@ -120,7 +120,9 @@ impl Node {
             }
             RunEnd::Failed { reason, over: false } => {
                 let _ = events.send(OfferEvent::Try { reason }).await;
-                if let Some(offer) = lock(&self.offer).as_mut() {
+                let mut offer = lock(&self.offer);
+                // Only into the offer that it was taken from: that one may be gone and another be open.
+                if let Some(offer) = offer.as_mut().filter(|o| o.events.same_channel(&events)) {
                     offer.pairing = Some(pairing);
                     offer.confirm = None;
                 }
@@ -128,8 +130,17 @@ impl Node {
         }
     }
 
+    /// Where the answer of the person will come from.
+    fn await_confirmation(&self, events: &mpsc::Sender<OfferEvent>) -> oneshot::Receiver<bool> {
+        let (sender, receiver) = oneshot::channel();
+        if let Some(offer) = lock(&self.offer).as_mut().filter(|o| o.events.same_channel(events)) {
+            offer.confirm = Some(sender);
+        }
+        receiver
+    }
+
     async fn drive_offer(
-        &self,
+        self: &Arc<Self>,
         pairing: &mut Pairing,
         stream: &mut PairStream,
         events: &mpsc::Sender<OfferEvent>,
@@ -147,11 +158,7 @@ impl Node {
                     }
                     PairingEffect::ShowCheck { check, peer } => {
                         // The answer may come at once, so it must find its place before the digits are told.
-                        let (sender, receiver) = oneshot::channel();
-                        if let Some(offer) = lock(&self.offer).as_mut() {
-                            offer.confirm = Some(sender);
-                        }
-                        confirm = Some(receiver);
+                        confirm = Some(self.await_confirmation(events));
                         let _ = events.send(check_event(&check, &peer)).await;
                         shown = Some(check);
                     }
@@ -161,7 +168,10 @@ impl Node {
                         return self.offer_paired(events, card, certificate, check).await;
                     }
                     PairingEffect::Failed { reason, burned } => {
-                        self.refuse(stream.peer().to_string(), keys::DenyReason::UnknownPeer);
+                        let (node, who) = (Arc::clone(self), stream.peer().to_string());
+                        let denial = denial(&reason);
+                        // Off the reactor: the trail is written to disk.
+                        let _ = blocking(move || Ok(node.refuse(who, denial))).await;
                         return RunEnd::Failed { reason: reason.to_string(), over: burned };
                     }
                 }
@@ -176,20 +186,27 @@ impl Node {
                     () = events.closed() => PairingInput::Confirm(false),
                     () = self.stop.cancelled() => PairingInput::Confirm(false),
                 },
-                None => next_input(stream).await,
+                None => tokio::select! {
+                    input = next_input(stream) => input,
+                    () = events.closed() => return RunEnd::Failed { reason: "withdrawn".to_owned(), over: true },
+                    () = self.stop.cancelled() => {
+                        return RunEnd::Failed { reason: "the daemon stops".to_owned(), over: true };
+                    }
+                },
             };
         }
     }
 
     async fn offer_paired(
-        &self,
+        self: &Arc<Self>,
         events: &mpsc::Sender<OfferEvent>,
         card: keys::DeviceCard,
         certificate: DeviceCertificate,
         check: String,
     ) -> RunEnd {
         let (peer, name) = (certificate.identity.to_string(), certificate.name.clone());
-        match self.add_peer(card, certificate) {
+        let node = Arc::clone(self);
+        match blocking(move || node.add_peer(card, certificate)).await {
             Ok(()) => {
                 let _ = events.send(OfferEvent::Paired { peer, name, check }).await;
                 RunEnd::Paired
@@ -261,6 +278,18 @@ impl Node {
             }
             input = next_input(&mut stream).await;
         }
+    }
+}
+
+/// How the trail names a failed pairing.
+const fn denial(reason: &PairingFailure) -> DenyReason {
+    match reason {
+        PairingFailure::WrongCode => DenyReason::WrongCode,
+        PairingFailure::Refused => DenyReason::Declined,
+        PairingFailure::Malformed => DenyReason::Malformed,
+        PairingFailure::Expired => DenyReason::Expired,
+        PairingFailure::Burned | PairingFailure::AlreadyUsed => DenyReason::Revoked,
+        _ => DenyReason::NotAllowed,
     }
 }
 

@@ -50,10 +50,14 @@ impl Peers {
         for (_, bytes) in store.documents(DocumentKind::Peer).tried("read the peers")? {
             let document: PeerDocument =
                 codec::decode("peer", &bytes, MAX_PEER_BYTES).tried("read a stored peer")?;
-            let certificate = DeviceCertificate::verify(&document.card.certificate, document.paired)
-                .tried("check a stored peer's certificate")?;
-            let peer = PairedPeer { certificate, card: document.card, paired: document.paired };
-            peers.by_device.insert(peer.certificate.device, peer);
+            // One peer that cannot be believed must not keep the home closed: it is left out, and refused.
+            match DeviceCertificate::authentic(&document.card.certificate) {
+                Ok(certificate) => {
+                    let peer = PairedPeer { certificate, card: document.card, paired: document.paired };
+                    peers.by_device.insert(peer.certificate.device, peer);
+                }
+                Err(error) => tracing::error!(%error, "a stored peer is left out"),
+            }
         }
         Ok(peers)
     }
@@ -145,6 +149,7 @@ impl Node {
     /// # Errors
     /// [`Problem`] when the card is not this device's or vouched for by another identity than before.
     pub(crate) fn refresh_peer(&self, device: &DeviceId, card: DeviceCard) -> Result<(), Problem> {
+        let mut card = card.fitted();
         let certificate =
             DeviceCertificate::verify(&card.certificate, clock::now()).tried("check a certificate")?;
         let mut peers = write(&self.peers);
@@ -152,10 +157,22 @@ impl Node {
             return Err(Problem::denied("this device is not paired"));
         };
         let same = certificate.device == *device && certificate.identity == known.certificate.identity;
-        if !same || certificate.epoch < known.certificate.epoch {
+        let newer = certificate.epoch > known.certificate.epoch || card.certificate == known.card.certificate;
+        if !same || !newer {
             return Err(Problem::denied(
-                "a certificate of another device, another identity or an older epoch",
+                "a certificate of another device, another identity or no newer epoch",
             ));
+        }
+        if certificate.name != known.certificate.name || certificate.kind != known.certificate.kind {
+            return Err(Problem::denied("the peer has another name or role than when it was paired")
+                .next("pair again to accept the new one"));
+        }
+        // Somebody who only dials out has no address now; the last known one may come back.
+        if card.addresses.is_empty() {
+            card.addresses.clone_from(&known.card.addresses);
+        }
+        if card.blob_addresses.is_empty() {
+            card.blob_addresses.clone_from(&known.card.blob_addresses);
         }
         if known.card.addresses != card.addresses
             || known.card.blob_addresses != card.blob_addresses
@@ -189,6 +206,7 @@ impl Node {
             addresses: network.map(net::Network::addresses).unwrap_or_default(),
             blob_addresses: network.map(net::Network::blob_addresses).unwrap_or_default(),
         }
+        .fitted()
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the demonstration shows, step by step.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::stage::Stage;
 use crate::service::problem::{Problem, Tried};
@@ -18,6 +20,8 @@ const HOMES: [(&str, &str, &str); 3] = [
     ("patient", "patient", "Ada at home"),
     ("other", "researcher", "Third party"),
 ];
+const ROOM: &str = "Consultation";
+const MEETING_LIMIT: Duration = Duration::from_secs(20);
 const PAIRING_LIMIT: Duration = Duration::from_secs(30);
 
 /// Plays all steps.
@@ -35,7 +39,16 @@ pub(super) fn play(stage: &mut Stage) {
     stage.step("The clinic fetches the record and the sealed ECG", fetch);
     stage.step("The clinic finds the ECG in its own store and opens it", find_ecg);
     stage.step("The third party has no consent and is refused", |s| refused(s, "other"));
-    stage.step("The patient's daemon is killed with kill -9; the patient goes on without it", kill_and_go_on);
+    stage.step("The clinic opens a consulting room and the patient joins it", open_room);
+    stage.step(
+        "Both put annotations into the room, one with a sealed file; both hold the same room",
+        annotate,
+    );
+    stage.step("The third party is no member and cannot join", join_refused);
+    stage.step(
+        "The patient's daemon is killed with kill -9; both go on in the room without each other",
+        kill_and_go_on,
+    );
     stage.step("The daemon starts again; both meet by themselves and nothing is lost", meet_again);
     stage.step("The patient revokes the consent; the clinic can fetch no more", revoke);
     stage.step("The audit trail verifies at both ends", verify);
@@ -103,8 +116,10 @@ fn refused(stage: &mut Stage, home: &str) -> Result<String, Problem> {
 }
 
 fn give(stage: &mut Stage) -> Result<String, Problem> {
-    let grant = stage
-        .expect("patient", &["grant", "give", "Harbour Clinic", "--purpose", "treatment", "--for", "30d"])?;
+    let grant = stage.expect(
+        "patient",
+        &["grant", "give", "Harbour Clinic", "--all", "--purpose", "treatment", "--for", "30d"],
+    )?;
     Ok(format!("signed until {}", grant["not_after"].as_str().unwrap_or_default()))
 }
 
@@ -157,26 +172,98 @@ fn kill_and_go_on(stage: &mut Stage) -> Result<String, Problem> {
             ran.code
         )));
     }
-    Ok(format!("all {checked} records open and verify; the clinic keeps working with its own copy"))
+    stage.expect("patient", &["room", "say", ROOM, "I am still here, without my daemon"])?;
+    stage
+        .expect("patient", &["room", "annotate", ROOM, "--text", "my chair", "--anchor", "patient-chair"])?;
+    let shared = stage.expect("clinic", &["room", "show", ROOM])?;
+    let moved = text(&shared, "/annotations/0/annotation");
+    stage.expect("clinic", &["room", "move", ROOM, moved, "--anchor", "light-box"])?;
+    stage.expect("clinic", &["room", "note", ROOM, "ECG reviewed together"])?;
+    Ok(format!("all {checked} records open and verify; two edits at each side while apart"))
 }
 
 fn meet_again(stage: &mut Stage) -> Result<String, Problem> {
     stage.start_daemon("patient")?;
-    let deadline = std::time::Instant::now() + PAIRING_LIMIT;
+    let deadline = Instant::now() + PAIRING_LIMIT;
     loop {
         let status = stage.expect("clinic", &["status"])?;
         let peers = status["peers"].as_array().map(Vec::as_slice).unwrap_or_default();
         if peers.iter().any(|p| p["name"] == "Ada at home" && p["connected"] == true) {
             break;
         }
-        if std::time::Instant::now() > deadline {
+        if Instant::now() > deadline {
             return Err(Problem::failed("the two did not meet again"));
         }
         std::thread::sleep(Duration::from_millis(500));
     }
-    let report =
-        stage.expect("clinic", &["records", "fetch", "Ada at home", "Observation?category=vital-signs"])?;
-    Ok(format!("{} vital signs fetched from the new address", report["fetched"]))
+    let room = same_room(stage)?;
+    let count = |pointer: &str| room.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
+    let (annotations, notes, said) = (count("/annotations"), count("/notes"), count("/chat"));
+    if (annotations, notes, said) != (3, 1, 1) {
+        return Err(Problem::failed(format!(
+            "the room holds {annotations} annotations, {notes} notes, {said} lines"
+        )));
+    }
+    let query = "Observation?category=vital-signs";
+    let report = stage.expect("clinic", &["records", "fetch", "Ada at home", query])?;
+    let vital_signs = &report["fetched"];
+    Ok(format!(
+        "the same room at both, all four edits in it; {vital_signs} vital signs fetched from the new address"
+    ))
+}
+
+fn open_room(stage: &mut Stage) -> Result<String, Problem> {
+    stage.expect("clinic", &["room", "create", ROOM, "--scene", "consulting-room"])?;
+    let invited = stage.expect("clinic", &["room", "invite", ROOM, "Ada at home", "--role", "patient"])?;
+    stage.expect("patient", &["room", "join", text(&invited, "/ticket")])?;
+    Ok("the member list is signed by the clinic, its owner".to_owned())
+}
+
+fn annotate(stage: &mut Stage) -> Result<String, Problem> {
+    let attach = ["--attach", "samples/mitdb-208-excerpt.hea"];
+    let mut clinic = vec!["room", "annotate", ROOM, "--text", "ECG of today", "--anchor", "monitor"];
+    clinic.extend(attach);
+    stage.expect("clinic", &clinic)?;
+    stage
+        .expect("patient", &["room", "annotate", ROOM, "--text", "it hurts here", "--at", "0.4,1.1,-0.6"])?;
+    let room = same_room(stage)?;
+    let annotations = room["annotations"].as_array().map_or(0, Vec::len);
+    if annotations != 2 {
+        return Err(Problem::failed(format!("{annotations} annotations are in the room")));
+    }
+    Ok(format!(
+        "{annotations} annotations, heads {}",
+        text(&room, "/heads/0").chars().take(16).collect::<String>()
+    ))
+}
+
+fn join_refused(stage: &mut Stage) -> Result<String, Problem> {
+    let ticket = text(&stage.expect("patient", &["room", "ticket", ROOM])?, "/ticket").to_owned();
+    let ran = stage.run("other", &["room", "join", &ticket])?;
+    if ran.code != Some(3) {
+        return Err(Problem::failed(format!("expected to be denied (exit 3), saw {:?}", ran.code)));
+    }
+    Ok("denied, exit 3: a ticket says where a room is, membership is signed".to_owned())
+}
+
+/// Waits until both show the same heads, and returns the room.
+fn same_room(stage: &mut Stage) -> Result<Value, Problem> {
+    let deadline = Instant::now() + MEETING_LIMIT;
+    loop {
+        let clinic = stage.expect("clinic", &["room", "show", ROOM])?;
+        let patient = stage.expect("patient", &["room", "show", ROOM])?;
+        if clinic["heads"] == patient["heads"] && clinic["annotations"] == patient["annotations"] {
+            return Ok(patient);
+        }
+        if Instant::now() > deadline {
+            return Err(Problem::failed("the two do not hold the same room"));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn revoke(stage: &mut Stage) -> Result<String, Problem> {
