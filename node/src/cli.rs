@@ -129,7 +129,7 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            output::problem(json, &problem);
+            output::problem(json && !problem.shown, &problem);
             ExitCode::from(problem.kind.exit_code())
         }
     }

@@ -305,3 +305,15 @@ fn a_stopping_node_ends_an_import_in_words() {
     let checked = harness::run_json(&home, &["records", "verify"]);
     assert_eq!(checked["damaged"].as_array().map(Vec::len), Some(0));
 }
+
+#[test]
+fn a_result_that_shows_what_is_wrong_is_the_only_object() {
+    let dir = harness::temp_dir();
+    let home = homes::made(dir.path(), "clinic", "clinic");
+    let file = dir.path().join("broken.json");
+    std::fs::write(&file, "{\"resourceType\":").expect("written");
+    let output = harness::run_cli(&home, &["--json", "records", "import", file.to_str().expect("plain path")]);
+    assert_eq!(output.status.code(), Some(1), "{}", described(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("exactly one JSON object");
+    assert_eq!((&report["imported"], &report["rejected_total"]), (&0.into(), &1.into()));
+}

@@ -65,6 +65,7 @@ async fn verify(context: &Context) -> Result<(), Problem> {
     match result.reason {
         None => Ok(()),
         Some(reason) => Err(Problem::failed(format!("the audit trail does not verify: {reason}"))
-            .next("keep a copy of the home and find out who had access to this machine")),
+            .next("keep a copy of the home and find out who had access to this machine")
+            .shown()),
     }
 }

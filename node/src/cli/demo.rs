@@ -48,7 +48,8 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<(), Problem
     match failed {
         None => Ok(()),
         Some(name) => Err(Problem::failed(format!("the step \"{name}\" did not hold"))
-            .next("run it again with METACLINIC_LOG=debug; the details above say which command failed")),
+            .next("run it again with METACLINIC_LOG=debug; the details above say which command failed")
+            .shown()),
     }
 }
 

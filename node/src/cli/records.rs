@@ -77,7 +77,9 @@ pub(super) async fn run(context: &Context, command: RecordsCommand) -> Result<()
             let report = context.with_client(async |client| import(client, &request).await).await?;
             show_import(context, &report);
             if report.imported == 0 && report.rejected_total > 0 {
-                return Err(Problem::failed("nothing could be imported").next("see the reasons above"));
+                return Err(Problem::failed("nothing could be imported")
+                    .next("see the reasons above")
+                    .shown());
             }
             Ok(())
         }
@@ -240,6 +242,11 @@ async fn verify(context: &Context) -> Result<(), Problem> {
         ));
         output::line(&format!("{} rooms checked, {} damaged", report.rooms, report.rooms_damaged));
     }
+    verdict(&report).map_err(Problem::shown)
+}
+
+/// Whether everything is as it was written.
+fn verdict(report: &VerifyRecordsReport) -> Result<(), Problem> {
     if report.rolled_back {
         return Err(Problem::failed("the store is older than its own signed audit trail").next(
             "an old copy was put back or its end was cut off: compare with your backup or the peers' copies",

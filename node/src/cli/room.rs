@@ -156,7 +156,11 @@ pub(super) async fn run(context: &Context, command: RoomCommand) -> Result<(), P
             let request = CreateRoomRequest { name, scene };
             let made: RoomTicket =
                 context.with_client(async |client| client.post("/api/v1/rooms", &request).await).await?;
-            show_ticket(context, &made, "Made. Invite with: metaclinic room invite");
+            show_ticket(
+                context,
+                &made,
+                "Made. Invite a paired peer with: metaclinic room invite ROOM PEER --role clinician|patient|observer",
+            );
             Ok(())
         }
         RoomCommand::Invite { room, peer, role } => {
@@ -179,7 +183,7 @@ pub(super) async fn run(context: &Context, command: RoomCommand) -> Result<(), P
             let request = JoinRequest { ticket };
             let joined: RoomTicket =
                 context.with_client(async |client| client.post("/api/v1/rooms/join", &request).await).await?;
-            show_ticket(context, &joined, "Joined. Look around with: metaclinic room show");
+            show_ticket(context, &joined, "Joined. Look around with: metaclinic room show ROOM");
             Ok(())
         }
         RoomCommand::Ticket { room } => {

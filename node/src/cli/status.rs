@@ -27,9 +27,9 @@ pub(super) async fn run(context: &Context) -> Result<(), Problem> {
     if trouble.is_empty() {
         return Ok(());
     }
-    Err(Problem::failed(format!("the store is not well: {trouble}")).next(
-        "free space on the disk if it is full, start the daemon again, then: metaclinic records verify",
-    ))
+    Err(Problem::failed(format!("the store is not well: {trouble}"))
+        .next("free space on the disk if it is full, start the daemon again, then: metaclinic records verify")
+        .shown())
 }
 
 fn show(status: Status) {

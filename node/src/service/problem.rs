@@ -54,13 +54,15 @@ pub(crate) struct Problem {
     pub message: String,
     /// What to do next.
     pub next: Option<String>,
+    /// The result that shows it is printed already, so a program gets no second object.
+    pub(crate) shown: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Problem {
     /// A problem of `kind`.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), next: None, source: None }
+        Self { kind, message: message.into(), next: None, shown: false, source: None }
     }
 
     /// It should have worked.
@@ -87,6 +89,13 @@ impl Problem {
     #[must_use]
     pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
         self.next = Some(step.into());
+        self
+    }
+
+    /// The printed result shows it already.
+    #[must_use]
+    pub(crate) fn shown(mut self) -> Self {
+        self.shown = true;
         self
     }
 
