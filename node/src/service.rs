@@ -51,6 +51,7 @@ pub(crate) struct Node {
     pub(crate) peers: RwLock<Peers>,
     /// Which own or fetched records a sealed attachment belongs to.
     pub(crate) attachments: RwLock<HashMap<[u8; 32], Vec<RecordId>>>,
+    pub(crate) refusals: Mutex<network::Refusals>,
     pub(crate) rooms: rooms::Rooms,
     /// Which rooms a sealed attachment belongs to.
     pub(crate) room_attachments: RwLock<HashMap<[u8; 32], Vec<crdt::RoomId>>>,
@@ -132,7 +133,8 @@ impl Node {
         let node = Self {
             consents: RwLock::new(Consents::load(&store, keyring.identity().id())),
             peers: RwLock::new(Peers::load(&store)?),
-            rooms: rooms::Rooms::load(&store)?,
+            refusals: Mutex::default(),
+            rooms: rooms::Rooms::load(&store, &keyring.certificate().digest())?,
             room_attachments: RwLock::new(HashMap::new()),
             index: RwLock::new(Index::new()),
             attachments: RwLock::new(HashMap::new()),
@@ -181,6 +183,7 @@ impl Node {
         if waited.is_err() {
             tracing::warn!("some tasks did not stop in time");
         }
+        self.write_refusals();
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || store.close()).await {
             Ok(Ok(())) => {}

@@ -312,7 +312,8 @@ fn a_result_that_shows_what_is_wrong_is_the_only_object() {
     let home = homes::made(dir.path(), "clinic", "clinic");
     let file = dir.path().join("broken.json");
     std::fs::write(&file, "{\"resourceType\":").expect("written");
-    let output = harness::run_cli(&home, &["--json", "records", "import", file.to_str().expect("plain path")]);
+    let output =
+        harness::run_cli(&home, &["--json", "records", "import", file.to_str().expect("plain path")]);
     assert_eq!(output.status.code(), Some(1), "{}", described(&output));
     let report: Value = serde_json::from_slice(&output.stdout).expect("exactly one JSON object");
     assert_eq!((&report["imported"], &report["rejected_total"]), (&0.into(), &1.into()));

@@ -113,6 +113,7 @@ fn roles_hold_and_a_removed_member_writes_to_nobody() {
         std::thread::sleep(Duration::from_millis(100));
     }
     denied(patient, &["room", "say", ROOM, "still here?"]);
+    denied(patient, &["room", "join", &ticket]);
     room(clinic, &["say", ROOM, "only for those who stay"]);
     let stayed = same(&[clinic, watcher], Duration::from_secs(10));
     assert_eq!(stayed["chat"].as_array().map(Vec::len), Some(1));
@@ -164,4 +165,26 @@ fn places_and_scenes_are_checked() {
     wrong(&["room", "annotate", ROOM, "--text", "x"], "--at");
     wrong(&["room", "annotate", ROOM, "--text", "x", "--at", "1,2"], "three numbers");
     wrong(&["room", "join", "mcpair1abc"], "ticket for pairing");
+}
+
+#[test]
+fn many_joins_at_once_make_one_room() {
+    let dir = harness::temp_dir();
+    let met = met(dir.path(), &[("clinic", "clinic"), ("patient", "patient")]);
+    let [clinic, patient] = [&met.homes[0], &met.homes[1]];
+    room(clinic, &["create", ROOM]);
+    let invited = room(clinic, &["invite", ROOM, "patient", "--role", "patient"]);
+    let ticket = invited["ticket"].as_str().expect("a ticket");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| room(patient, &["join", ticket]));
+        }
+    });
+    assert_eq!(room(patient, &["list"])["rooms"].as_array().map(Vec::len), Some(1));
+    let trail = harness::run_json(patient, &["audit", "show"]);
+    let joins =
+        trail["entries"].as_array().expect("entries").iter().filter(|e| e["action"] == "room-join").count();
+    assert_eq!(joins, 1);
+    room(patient, &["say", ROOM, "here once"]);
+    same(&[clinic, patient], Duration::from_secs(10));
 }

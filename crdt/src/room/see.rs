@@ -34,7 +34,7 @@ pub(super) fn view(room: &Room) -> RoomView {
     for (id, entry) in entries(room) {
         let created = Timestamp::from_millis(entry.node.time_ms.clamp(began, LAST_MILLIS));
         let (author, name) = (entry.node.author, id.entry());
-        let Some(text) = field(room, &id, Key::Text, to_text) else { continue };
+        let Some(text) = field(room, &id, &entry, Key::Text, to_text) else { continue };
         match entry.section {
             Section::Annotations => view.annotations.extend(annotation(room, &id, &entry, created, text)),
             Section::Notes => view.notes.push(Note { id: name, author, created, text }),
@@ -48,8 +48,20 @@ pub(super) fn view(room: &Room) -> RoomView {
 struct Made<'a> {
     node: &'a Node,
     section: Section,
-    /// The fields that were ever written.
-    written: Vec<Key>,
+    /// All that was ever written to its fields, and by whom.
+    written: Vec<(Key, OperationId, IdentityId)>,
+}
+
+impl Made<'_> {
+    /// Whether a field was ever written.
+    fn has(&self, key: Key) -> bool {
+        self.written.iter().any(|(written, ..)| *written == key)
+    }
+
+    /// Who wrote this.
+    fn author_of(&self, write: &OperationId) -> Option<IdentityId> {
+        self.written.iter().rev().find(|(_, id, _)| id == write).map(|(.., author)| *author)
+    }
 }
 
 /// All entries, in the order of their operations.
@@ -63,9 +75,8 @@ fn entries(room: &Room) -> BTreeMap<OperationId, Made<'_>> {
                     entries.insert(id, Made { node, section: *section, written: Vec::new() });
                 }
                 Operation::Write { entry, key, .. } => {
-                    if let Some(made) = entries.get_mut(&entry.id).filter(|made| !made.written.contains(key))
-                    {
-                        made.written.push(*key);
+                    if let Some(made) = entries.get_mut(&entry.id) {
+                        made.written.push((*key, id, node.author));
                     }
                 }
             }
@@ -82,22 +93,22 @@ fn annotation(
     text: Field<String>,
 ) -> Option<Annotation> {
     // Nothing can unwrite this field.
-    if made.written.contains(&Key::Removed) {
+    if made.has(Key::Removed) {
         return None;
     }
     let to_attachment = |value: &ScalarValue| match value {
         ScalarValue::Bytes(bytes) => attachment_from_bytes(bytes),
         _ => None,
     };
-    let has = |key| made.written.contains(&key);
-    let anchor = has(Key::Anchor).then(|| field(room, id, Key::Anchor, to_text)).flatten();
-    let attachment = has(Key::Attachment).then(|| field(room, id, Key::Attachment, to_attachment)).flatten();
+    let anchor = made.has(Key::Anchor).then(|| field(room, id, made, Key::Anchor, to_text)).flatten();
+    let attachment =
+        made.has(Key::Attachment).then(|| field(room, id, made, Key::Attachment, to_attachment)).flatten();
     Some(Annotation {
         id: id.entry(),
         author: made.node.author,
         created,
         text,
-        pose: field(room, id, Key::Pose, to_pose)?,
+        pose: field(room, id, made, Key::Pose, to_pose)?,
         anchor: anchor.map(|anchor| anchor.value),
         attachment: attachment.map(|attachment| attachment.value),
     })
@@ -121,20 +132,22 @@ fn to_pose(value: &ScalarValue) -> Option<Pose> {
 fn field<T: PartialEq>(
     room: &Room,
     entry: &OperationId,
+    made: &Made<'_>,
     key: Key,
     read: impl Fn(&ScalarValue) -> Option<T>,
 ) -> Option<Field<T>> {
     let mut values = room.document.field(entry, key);
-    let value = read(&values.pop()?.0)?;
+    let (value, id) = values.pop()?;
+    let (value, author) = (read(&value)?, made.author_of(&id)?);
     let mut alternatives: Vec<Alternative<T>> = Vec::new();
     // The nearest to winning first.
     for (other, id) in values.iter().rev() {
-        let author = room.ledger.find_counting(id).map(|(node, _)| node.author);
-        if let (Some(other), Some(author)) = (read(other).filter(|other| *other != value), author) {
+        let by = made.author_of(id);
+        if let (Some(other), Some(author)) = (read(other).filter(|other| *other != value), by) {
             alternatives.push(Alternative { value: other, author });
         }
     }
-    Some(Field { value, alternatives })
+    Some(Field { value, author, alternatives })
 }
 
 /// What changes that count since just now did.

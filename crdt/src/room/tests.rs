@@ -78,6 +78,32 @@ fn annotations_move_change_and_go() {
     assert_eq!(copy(&c.room).view(), c.room.view());
 }
 
+#[test]
+fn what_another_member_writes_bears_that_members_name() {
+    let mut c = cast();
+    let (_, events) = c.patient.does_with_events(&mut c.room, pin("it hurts here"));
+    let [RoomEvent::AnnotationAdded { id, .. }] = events[..] else { panic!("{events:?}") };
+    let (patient, doctor, owner) = (c.patient.id(), c.doctor.id(), c.owner.id());
+    let authors = |room: &Room| {
+        let pinned = &room.view().annotations[0];
+        (pinned.author, pinned.text.author, pinned.pose.author)
+    };
+    assert_eq!(authors(&c.room), (patient, patient, patient));
+    c.doctor.does(&mut c.room, RoomCommand::EditAnnotation { id, text: "left knee".into() });
+    assert_eq!(authors(&c.room), (patient, doctor, patient));
+    let pose = Pose::at(0.0, 0.9, 0.0).unwrap();
+    c.owner.does(&mut c.room, RoomCommand::MoveAnnotation { id, pose });
+    assert_eq!(authors(&c.room), (patient, doctor, owner));
+    c.patient.does(&mut c.room, RoomCommand::EditAnnotation { id, text: "right knee".into() });
+    assert_eq!(authors(&copy(&c.room)), (patient, patient, owner));
+
+    let (_, events) = c.doctor.does_with_events(&mut c.room, note("stable"));
+    let [RoomEvent::NoteAdded { id, .. }] = events[..] else { panic!("{events:?}") };
+    c.owner.does(&mut c.room, RoomCommand::EditNote { id, text: "worse".into() });
+    let noted = &c.room.view().notes[0];
+    assert_eq!((noted.author, noted.text.author), (doctor, owner));
+}
+
 impl crate::cast::Cast {
     fn doctor_tries(&mut self, command: RoomCommand) -> Result<(), RoomError> {
         self.room.apply(command, &self.doctor.author(), 1, at(6_000)).map(|_| ())
@@ -124,7 +150,9 @@ fn a_conflict_is_shown_until_someone_decides() {
     assert_eq!(both, ["5 mg", "50 mg"]);
     assert!(text.is_conflict());
     let winner_is_owner = text.value == "5 mg";
-    assert_eq!(text.alternatives[0].author == c.doctor.id(), winner_is_owner);
+    let (owner, doctor) = (c.owner.id(), c.doctor.id());
+    let authors = if winner_is_owner { (owner, doctor) } else { (doctor, owner) };
+    assert_eq!((text.author, text.alternatives[0].author), authors);
 
     c.doctor.does(&mut other, RoomCommand::EditAnnotation { id, text: "5 mg, checked".into() });
     pull(&mut c.room, &other);

@@ -39,6 +39,8 @@ pub struct RoomView {
 pub struct Field<T> {
     /// What is shown: the same on every copy.
     pub value: T,
+    /// Who wrote what is shown; proven by a signature. Not always who made the entry.
+    pub author: IdentityId,
     /// What others wrote at the same time, until someone writes again; empty when nobody did.
     pub alternatives: Vec<Alternative<T>>,
 }
@@ -113,7 +115,7 @@ impl fmt::Debug for RoomView {
 
 impl<T> fmt::Debug for Field<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Field({} alternatives)", self.alternatives.len())
+        write!(f, "Field(by {:?}, {} alternatives)", self.author, self.alternatives.len())
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::{Context, output};
 use crate::api::types::{
-    CreateRoomRequest, InviteRequest, JoinRequest, Place, RoomAnnotation, RoomChanged, RoomList, RoomMember,
-    RoomRequest, RoomState, RoomText, RoomTicket, SaveAttachmentRequest, SaveReport,
+    ConflictingText, CreateRoomRequest, InviteRequest, JoinRequest, Place, RoomAnnotation, RoomChanged,
+    RoomList, RoomMember, RoomRequest, RoomState, RoomText, RoomTicket, SaveAttachmentRequest, SaveReport,
 };
 use crate::client::Client;
 use crate::service::problem::{Problem, Tried};
@@ -314,49 +314,65 @@ fn annotation_row(a: &RoomAnnotation, names: &impl Fn(&str) -> String) -> [Strin
         near,
         a.text.clone(),
         attached.unwrap_or_default(),
-        names(&a.author),
+        makers(&a.author, &a.text_author, Some(&a.position_author), names),
     ]
 }
 
 fn show_texts(title: &str, texts: &[RoomText], names: &impl Fn(&str) -> String) {
     if !texts.is_empty() {
         let row = |t: &RoomText| {
-            [t.id.chars().take(8).collect(), t.created.clone(), names(&t.author), t.text.clone()]
+            let by = makers(&t.author, &t.text_author, None, names);
+            [t.id.chars().take(8).collect(), t.created.clone(), by, t.text.clone()]
         };
         output::table([title, "time", "by", "text"], texts.iter().map(row));
     }
 }
 
+/// Who made an entry, and who else wrote what it says now or put it where it is.
+fn makers(author: &str, text: &str, position: Option<&str>, names: &impl Fn(&str) -> String) -> String {
+    let mut shown = names(author);
+    if text != author {
+        shown.push_str(&format!("; text by {}", names(text)));
+    }
+    if let Some(mover) = position.filter(|mover| *mover != author) {
+        shown.push_str(&format!("; moved by {}", names(mover)));
+    }
+    shown
+}
+
 fn show_conflicts(state: &RoomState, names: &impl Fn(&str) -> String) {
-    let short = |id: &str| -> String { id.chars().take(8).collect() };
     for a in &state.annotations {
-        for c in &a.text_conflicts {
-            output::line(&format!(
-                "conflict: {} also wrote in {}: {}",
-                names(&c.author),
-                short(&a.annotation),
-                c.text
-            ));
-        }
-        for c in &a.position_conflicts {
-            let [x, y, z] = c.position_m;
-            let who = names(&c.author);
-            output::line(&format!(
-                "conflict: {who} also moved {} to {x:.2}, {y:.2}, {z:.2}",
-                short(&a.annotation)
-            ));
+        text_conflict(&a.annotation, &a.text, &a.text_author, &a.text_conflicts, names);
+        if !a.position_conflicts.is_empty() {
+            let moved =
+                |who: &str, [x, y, z]: [f32; 3]| format!("{} moved it to {x:.2}, {y:.2}, {z:.2}", names(who));
+            let others = a.position_conflicts.iter().map(|c| moved(&c.author, c.position_m));
+            conflict(&a.annotation, moved(&a.position_author, a.position_m), others);
         }
     }
     for n in &state.notes {
-        for c in &n.conflicts {
-            output::line(&format!(
-                "conflict: {} also wrote in {}: {}",
-                names(&c.author),
-                short(&n.id),
-                c.text
-            ));
-        }
+        text_conflict(&n.id, &n.text, &n.text_author, &n.conflicts, names);
     }
+}
+
+fn text_conflict(
+    id: &str,
+    text: &str,
+    author: &str,
+    others: &[ConflictingText],
+    names: &impl Fn(&str) -> String,
+) {
+    if !others.is_empty() {
+        let wrote = |who: &str, text: &str| format!("{} wrote «{text}»", names(who));
+        conflict(id, wrote(author, text), others.iter().map(|c| wrote(&c.author, &c.text)));
+    }
+}
+
+/// One line with all sides of a conflict, the one that is shown first.
+fn conflict(id: &str, shown: String, others: impl Iterator<Item = String>) {
+    let short: String = id.chars().take(8).collect();
+    let sides: Vec<String> = std::iter::once(shown).chain(others).collect();
+    output::line(&format!("conflict in {short}: {}", sides.join(", ")));
 }
 
 async fn watch(context: &Context, room: &str) -> Result<(), Problem> {
@@ -408,6 +424,15 @@ fn parse_point(text: &str) -> Result<[f32; 3], String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_changed_an_entry_is_named_beside_who_made_it() {
+        let names = |identity: &str| identity.to_uppercase();
+        assert_eq!(makers("pat", "pat", Some("pat"), &names), "PAT");
+        assert_eq!(makers("pat", "nurse", None, &names), "PAT; text by NURSE");
+        assert_eq!(makers("pat", "pat", Some("nurse"), &names), "PAT; moved by NURSE");
+        assert_eq!(makers("pat", "nurse", Some("doc"), &names), "PAT; text by NURSE; moved by DOC");
+    }
 
     #[test]
     fn a_point_is_three_finite_numbers() {

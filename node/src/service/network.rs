@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::problem::{Problem, Tried};
-use super::{Node, blocking, read};
+use super::{Node, blocking, lock, read};
 use crate::clock;
 
 const HELLO_VERSION: u8 = 1;
@@ -70,9 +70,8 @@ impl Greetings {
 /// Refusals of the network, gathered so that a stranger cannot make the trail grow: one entry for each device and
 /// reason (and one for all without a name) a minute, with a count.
 #[derive(Default)]
-struct Refusals {
+pub(crate) struct Refusals {
     counts: HashMap<(Option<DeviceId>, DenyReason), u64>,
-    since: Option<tokio::time::Instant>,
 }
 
 /// How long refusals are gathered.
@@ -82,21 +81,11 @@ const MAX_REFUSAL_ENTRIES: usize = 32;
 
 impl Refusals {
     fn add(&mut self, peer: Option<DeviceId>, reason: DenyReason) {
-        self.since.get_or_insert_with(tokio::time::Instant::now);
         let room = self.counts.len() < MAX_REFUSAL_ENTRIES || self.counts.contains_key(&(peer, reason));
         *self.counts.entry((peer.filter(|_| room), reason)).or_default() += 1;
     }
 
-    /// Returns when there is something to write down; waits for ever while there is nothing.
-    async fn ripe(&self) {
-        match self.since {
-            Some(since) => tokio::time::sleep_until(since + REFUSALS_GATHERED).await,
-            None => std::future::pending().await,
-        }
-    }
-
     fn take(&mut self) -> Vec<(String, DenyReason, u64)> {
-        self.since = None;
         let name = |peer: Option<DeviceId>| peer.map_or_else(|| "unknown".to_owned(), |p| p.to_string());
         std::mem::take(&mut self.counts)
             .into_iter()
@@ -227,35 +216,39 @@ impl Node {
 
     /// One loop owns what arrives; each piece of work runs as a task of its own, bounded by the network's limits.
     async fn serve(self: Arc<Self>, mut events: mpsc::Receiver<NetEvent>) {
-        let mut refusals = Refusals::default();
+        let mut ripe = tokio::time::interval(REFUSALS_GATHERED);
         loop {
             let event = tokio::select! {
-                () = self.stop.cancelled() => None,
+                () = self.stop.cancelled() => return,
                 event = events.recv() => event,
-                () = refusals.ripe() => {
-                    self.write_refusals(refusals.take());
+                _ = ripe.tick() => {
+                    let node = Arc::clone(&self);
+                    self.tasks.spawn_blocking(move || node.write_refusals());
                     continue;
                 }
             };
             match event {
                 Some(NetEvent::Refused { peer, what, reason }) => {
                     tracing::info!(what, "a connection or a frame was refused");
-                    refusals.add(peer, reason);
+                    self.note_refusal(peer, reason);
                 }
                 Some(event) => self.apply(event),
-                None => break,
+                None => return,
             }
         }
-        self.write_refusals(refusals.take());
     }
 
-    fn write_refusals(self: &Arc<Self>, refusals: Vec<(String, DenyReason, u64)>) {
-        let node = Arc::clone(self);
-        self.tasks.spawn_blocking(move || {
-            for (who, reason, count) in refusals {
-                node.refuse_many(who, reason, count);
-            }
-        });
+    /// Notes a refusal for the trail.
+    pub(crate) fn note_refusal(&self, peer: Option<DeviceId>, reason: DenyReason) {
+        lock(&self.refusals).add(peer, reason);
+    }
+
+    /// Writes what was noted; every minute, and before the home is closed.
+    pub(crate) fn write_refusals(&self) {
+        let noted = lock(&self.refusals).take();
+        for (who, reason, count) in noted {
+            self.refuse_many(who, reason, count);
+        }
     }
 
     fn apply(self: &Arc<Self>, event: NetEvent) {

@@ -4,10 +4,12 @@
 
 mod attachments;
 mod meeting;
+mod member_list;
 mod show;
 mod ticket;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crdt::{
@@ -50,13 +52,21 @@ enum StoredEntry {
 /// All rooms, and who is being met in them.
 pub(crate) struct Rooms {
     open: RwLock<HashMap<RoomId, Arc<OpenRoom>>>,
+    /// One room is made or joined at a time, so that none is there twice.
+    making: Mutex<()>,
+    /// Something of a room could not be read, so nobody may conclude from what is missing.
+    partial: bool,
     pub(crate) sessions: Sessions,
 }
 
 /// A room in memory.
 pub(crate) struct OpenRoom {
     id: RoomId,
+    /// Never changes, so that looking for a room locks none.
+    name: String,
     room: Mutex<Room>,
+    /// Whether this device's present certificate is stored with the room: changes that name it open again only then.
+    certified: AtomicBool,
     /// Tells watchers what happened.
     events: broadcast::Sender<RoomEvent>,
     /// Counts changes, so that sessions see that there is something to send.
@@ -66,12 +76,14 @@ pub(crate) struct OpenRoom {
 }
 
 impl OpenRoom {
-    fn new(room: Room) -> Arc<Self> {
+    fn new(room: Room, certified: bool) -> Arc<Self> {
         // Session numbers rise for each device, and no two openings share one.
         let session = u64::try_from(clock::now().as_millis()).unwrap_or(0);
         Arc::new(Self {
             id: room.id(),
+            name: room.charter().name.clone(),
             room: Mutex::new(room),
+            certified: AtomicBool::new(certified),
             events: broadcast::Sender::new(WATCHER_EVENTS),
             revision: watch::Sender::new(0),
             session,
@@ -101,17 +113,29 @@ impl Rooms {
     ///
     /// # Errors
     /// [`Problem`] when the store cannot be read; a room that does not open is left out with an error in the log.
-    pub(crate) fn load(store: &Store) -> Result<Self, Problem> {
-        let rooms = Self { open: RwLock::new(HashMap::new()), sessions: Sessions::default() };
+    pub(crate) fn load(store: &Store, certificate: &[u8; 32]) -> Result<Self, Problem> {
+        let mut open = HashMap::new();
+        let mut partial = false;
         for id in store.rooms().tried("list the rooms")? {
             match load_room(store, &id) {
-                Ok(room) => {
-                    write(&rooms.open).insert(room.id(), OpenRoom::new(room));
+                Ok(loaded) => {
+                    partial |= !loaded.whole;
+                    let certified = loaded.certificates.contains(certificate);
+                    open.insert(loaded.room.id(), OpenRoom::new(loaded.room, certified));
                 }
-                Err(problem) => tracing::error!(%problem, "a room does not open"),
+                Err(problem) => {
+                    partial = true;
+                    tracing::error!(%problem, "a room does not open");
+                }
             }
         }
-        Ok(rooms)
+        let (open, making, sessions) = (RwLock::new(open), Mutex::new(()), Sessions::default());
+        Ok(Self { open, making, partial, sessions })
+    }
+
+    /// Whether everything stored of all rooms was read and counts.
+    pub(crate) fn are_whole(&self) -> bool {
+        !self.partial
     }
 
     fn all(&self) -> Vec<Arc<OpenRoom>> {
@@ -129,9 +153,8 @@ impl Rooms {
     /// # Errors
     /// [`Problem`] when none or more than one fits.
     pub(crate) fn resolve(&self, which: &str) -> Result<Arc<OpenRoom>, Problem> {
-        let fits = |r: &Arc<OpenRoom>| {
-            (which.len() >= 8 && r.id.to_string().starts_with(which)) || r.lock().charter().name == which
-        };
+        let fits =
+            |r: &Arc<OpenRoom>| (which.len() >= 8 && r.id.to_string().starts_with(which)) || r.name == which;
         let mut found = self.all().into_iter().filter(fits);
         match (found.next(), found.next()) {
             (Some(room), None) => Ok(room),
@@ -143,7 +166,16 @@ impl Rooms {
     }
 }
 
-fn load_room(store: &Store, id: &[u8; 32]) -> Result<Room, Problem> {
+/// A room from the store.
+struct Loaded {
+    room: Room,
+    /// Digests of the stored certificates.
+    certificates: Vec<[u8; 32]>,
+    /// Whether everything stored was read and counts.
+    whole: bool,
+}
+
+fn load_room(store: &Store, id: &[u8; 32]) -> Result<Loaded, Problem> {
     let (mut epochs, mut certificates, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     let mut unreadable = 0_u64;
     store
@@ -154,10 +186,13 @@ fn load_room(store: &Store, id: &[u8; 32]) -> Result<Room, Problem> {
             Err(_) => unreadable += 1,
         })
         .tried("read a room")?;
+    let (stored, digests) = (changes.len(), certificates.iter().map(Signed::digest).collect());
+    let room = Room::open(&epochs, certificates, changes.into_iter(), Trust::Checked).tried("open a room")?;
+    let idle = stored.saturating_sub(room.len());
     if unreadable > 0 {
         tracing::warn!(unreadable, "entries of a room cannot be read");
     }
-    Room::open(&epochs, certificates, changes.into_iter(), Trust::Checked).tried("open a room")
+    Ok(Loaded { room, certificates: digests, whole: unreadable == 0 && idle == 0 })
 }
 
 impl Node {
@@ -169,7 +204,8 @@ impl Node {
         if scenes::environment(&request.scene).is_none() {
             return Err(unknown_scene());
         }
-        if self.rooms.all().iter().any(|r| r.lock().charter().name == request.name) {
+        let _making = lock(&self.rooms.making);
+        if self.rooms.all().iter().any(|r| r.name == request.name) {
             return Err(Problem::wrong_use("a room of that name is here already").next("choose another name"));
         }
         self.room_for_one_more()?;
@@ -194,8 +230,20 @@ impl Node {
         entries.push(StoredEntry::Certificate(self.keyring.certificate().clone()));
         self.append(&room.id(), &entries, vec![room_event(&room.id(), "local".to_owned(), action, 1)])?;
         let info = self.ticket_for(&room);
-        write(&self.rooms.open).insert(room.id(), OpenRoom::new(room));
+        write(&self.rooms.open).insert(room.id(), OpenRoom::new(room, true));
         Ok(info)
+    }
+
+    /// After something could not be kept: back to what is on disk, since nobody may see or build on the rest.
+    fn go_back(&self, open: &OpenRoom, room: &mut Room) {
+        match load_room(&self.store, open.id.as_bytes()) {
+            Ok(kept) => *room = kept.room,
+            Err(problem) => {
+                tracing::error!(%problem, "a room is closed until the next start");
+                write(&self.rooms.open).remove(&open.id);
+                self.rooms.sessions.end(&open.id);
+            }
+        }
     }
 
     fn ticket_for(&self, room: &Room) -> TicketInfo {
@@ -230,7 +278,7 @@ impl Node {
         let epoch = room
             .invite(self.keyring.identity(), Member { identity, role }, clock::now())
             .map_err(|e| room_problem("invite to the room", e))?;
-        self.keep_epoch(&open, &room, epoch)?;
+        self.keep_epoch(&open, &mut room, epoch)?;
         Ok(self.ticket_for(&room))
     }
 
@@ -248,14 +296,18 @@ impl Node {
         let epoch = room
             .remove(self.keyring.identity(), &identity, clock::now())
             .map_err(|e| room_problem("remove from the room", e))?;
-        self.keep_epoch(&open, &room, epoch)?;
+        self.keep_epoch(&open, &mut room, epoch)?;
         Ok(self.ticket_for(&room))
     }
 
-    fn keep_epoch(&self, open: &OpenRoom, room: &Room, epoch: Signed<Epoch>) -> Result<(), Problem> {
+    fn keep_epoch(&self, open: &OpenRoom, room: &mut Room, epoch: Signed<Epoch>) -> Result<(), Problem> {
         let number = room.epochs().current().n;
         let event = room_event(&open.id, "local".to_owned(), AuditAction::RoomMembers, 1);
-        self.append(&open.id, &[StoredEntry::Epoch(epoch)], vec![event])?;
+        if let Err(problem) = self.append(&open.id, &[StoredEntry::Epoch(epoch)], vec![event]) {
+            // A second entry of this number, signed after a restart, would freeze the room for ever.
+            self.go_back(open, room);
+            return Err(problem);
+        }
         open.tell(vec![RoomEvent::MembersChanged { epoch: number }]);
         Ok(())
     }
@@ -272,21 +324,31 @@ impl Node {
     ) -> Result<RoomChanged, Problem> {
         let open = self.rooms.resolve(which)?;
         let command = self.command(runtime, &open, request)?;
+        let attached = match &command {
+            RoomCommand::AddAnnotation { attachment: Some(attachment), .. } => Some(attachment.hash),
+            _ => None,
+        };
         let mut room = open.lock();
         let author = Author { device: self.keyring.device(), certificate: self.keyring.certificate() };
         let (change, events) = room
             .apply(command, &author, open.session, clock::now())
             .map_err(|e| room_problem("change the room", e))?;
-        if let Err(problem) = self.append(&open.id, &[StoredEntry::Change(change)], Vec::new()) {
-            // What could not be kept must not be seen by anyone: go back to what is on disk.
-            if let Ok(kept) = load_room(&self.store, open.id.as_bytes()) {
-                *room = kept;
-            }
+        let mut entries = Vec::new();
+        if !open.certified.load(Ordering::Acquire) {
+            entries.push(StoredEntry::Certificate(self.keyring.certificate().clone()));
+        }
+        entries.push(StoredEntry::Change(change));
+        if let Err(problem) = self.append(&open.id, &entries, Vec::new()) {
+            // What could not be kept must not be seen by anyone.
+            self.go_back(&open, &mut room);
             return Err(problem);
         }
+        open.certified.store(true, Ordering::Release);
         let (id, annotation) = touched(&events);
         let heads = room.heads().iter().map(ToString::to_string).collect();
-        self.own_room_attachments(&open.id, &room);
+        if let Some(hash) = attached {
+            self.own_room_attachment(&open.id, hash);
+        }
         drop(room);
         open.tell(events);
         Ok(RoomChanged { room: open.id.to_string(), id, annotation, heads })
@@ -364,14 +426,14 @@ impl Node {
             Problem::wrong_use("cannot read the room ticket").because(e).next("copy the whole ticket again")
         })?;
         if let Some(open) = self.rooms.get(&ticket.room) {
-            return Ok(self.ticket_for(&open.lock()));
+            return self.join_again(&open, &ticket.device).await;
         }
         self.room_for_one_more()?;
         if read(&self.peers).by_device(&ticket.device).is_none() {
             return Err(Problem::denied("the ticket is from a device that is not paired with this home")
                 .next("pair with it first: metaclinic pair accept"));
         }
-        let epochs = self.ask_epochs(&ticket.room, &ticket.device, 0).await?;
+        let epochs = self.ask_all_epochs(&ticket.room, &ticket.device).await?;
         let node = Arc::clone(self);
         let info = blocking(move || {
             let certificate = node.keyring.certificate().clone();
@@ -382,11 +444,36 @@ impl Node {
                 return Err(Problem::denied("this home is no member of that room")
                     .next("ask its owner to invite it: metaclinic room invite"));
             }
-            node.keep_new_room(room, AuditAction::RoomJoin)
+            let _making = lock(&node.rooms.making);
+            match node.rooms.get(&ticket.room) {
+                Some(open) => Ok(node.ticket_for(&open.lock())),
+                None => node.keep_new_room(room, AuditAction::RoomJoin),
+            }
         })
         .await?;
         self.meet_now(&ticket.room, &ticket.device).await;
         Ok(info)
+    }
+
+    /// A room that is here already: whoever was removed meanwhile is told so.
+    async fn join_again(
+        self: &Arc<Self>,
+        open: &Arc<OpenRoom>,
+        device: &DeviceId,
+    ) -> Result<TicketInfo, Problem> {
+        let me = self.keyring.identity().id();
+        if open.lock().role(&me).is_none() {
+            let from = open.lock().epochs().number() + 1;
+            let entries = self.ask_epochs(&open.id, device, from).await?;
+            let (node, open) = (Arc::clone(self), Arc::clone(open));
+            blocking(move || node.receive_epochs(&open, entries)).await?;
+        }
+        let room = open.lock();
+        match room.role(&me) {
+            Some(_) => Ok(self.ticket_for(&room)),
+            None => Err(Problem::denied("this home was removed from that room")
+                .next("ask its owner to invite it again: metaclinic room invite")),
+        }
     }
 
     /// What happens in a room from now on.

@@ -114,12 +114,16 @@ pub(crate) struct RoomAnnotation {
     pub created: String,
     /// What it says.
     pub text: String,
+    /// Who wrote what it says now.
+    pub text_author: String,
     /// What others wrote at the same time; a conflict until somebody writes again.
     pub text_conflicts: Vec<ConflictingText>,
     /// Metres, x right, y up, z towards the viewer.
     pub position_m: [f32; 3],
     /// Unit quaternion x, y, z, w.
     pub orientation: [f32; 4],
+    /// Who put it where it is now.
+    pub position_author: String,
     /// Where others moved it at the same time.
     pub position_conflicts: Vec<ConflictingPosition>,
     /// The named place it was put at.
@@ -162,12 +166,14 @@ pub(crate) struct ConflictingPosition {
 pub(crate) struct RoomText {
     /// Its id.
     pub id: String,
-    /// Who wrote it.
+    /// Who wrote it first.
     pub author: String,
     /// When, as its author says (RFC 3339, UTC).
     pub created: String,
     /// What it says.
     pub text: String,
+    /// Who wrote what it says now.
+    pub text_author: String,
     /// What others wrote at the same time.
     pub conflicts: Vec<ConflictingText>,
 }

@@ -75,8 +75,7 @@ impl Node {
     /// Removes attachments that no record and no room refers to: left by replaced records and broken-off imports.
     /// For unlocking only, once records and rooms are loaded and before anything is fetched.
     pub(crate) async fn clear_attachments(&self, unreadable_records: u64) -> Result<(), Problem> {
-        let rooms = self.store.rooms().tried("list the rooms")?.len();
-        if unreadable_records > 0 || self.room_list().rooms.len() < rooms {
+        if unreadable_records > 0 || !self.rooms.are_whole() {
             tracing::warn!("attachments are left as they are: what refers to them cannot all be read");
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! Files attached to annotations: sealed, fetched from whichever member has them, and given to members only.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ use crate::service::records::write_new_file;
 const MAX_FILE_BYTES: u64 = 256 << 20;
 /// Larger ones are fetched only when somebody saves them.
 const MAX_AUTOMATIC_BYTES: u64 = 64 << 20;
+
+/// Attachments that are fetched without being asked for in one meeting.
+const MAX_AUTOMATIC_FETCHES: usize = 256;
 
 impl Node {
     /// Seals a file of this machine for an annotation.
@@ -59,6 +63,15 @@ impl Node {
         }
     }
 
+    /// Notes one that this home has just attached.
+    pub(super) fn own_room_attachment(&self, id: &RoomId, hash: [u8; 32]) {
+        let mut owners = write(&self.room_attachments);
+        let rooms = owners.entry(hash).or_default();
+        if !rooms.contains(id) {
+            rooms.push(*id);
+        }
+    }
+
     /// Notes it for all rooms, at unlock.
     pub(crate) fn load_room_attachments(&self) {
         for open in self.rooms.all() {
@@ -66,8 +79,12 @@ impl Node {
         }
     }
 
-    /// Whether a device's person is in a room that holds this attachment.
+    /// Whether a device's person is in a room that holds this attachment. What belongs to a record is never given
+    /// because somebody named it in a room: that needs the consent of the record's owner.
     pub(crate) fn room_attachment_allowed(&self, device: &DeviceId, hash: &[u8; 32]) -> bool {
+        if read(&self.attachments).contains_key(hash) {
+            return false;
+        }
         let Some(identity) = read(&self.peers).by_device(device).map(|p| p.certificate.identity) else {
             return false;
         };
@@ -78,12 +95,20 @@ impl Node {
             .any(|open| self.role_in(&open.lock(), &identity).is_some())
     }
 
-    /// Fetches attachments of a room that are not here yet from `device`; what does not come now comes at the next
-    /// meeting.
-    pub(super) async fn fetch_room_attachments(self: &Arc<Self>, open: &Arc<OpenRoom>, device: &DeviceId) {
+    /// Fetches attachments of a room that are not here yet from `device`, each tried once in a meeting: what does not
+    /// come now comes at the next one, or from another member.
+    pub(super) async fn fetch_room_attachments(
+        self: &Arc<Self>,
+        open: &Arc<OpenRoom>,
+        device: &DeviceId,
+        tried: &mut HashSet<[u8; 32]>,
+    ) {
         let view = open.lock().view();
         let wanted = view.annotations.into_iter().filter_map(|a| a.attachment);
         for attachment in wanted.filter(|a| a.bytes <= MAX_AUTOMATIC_BYTES) {
+            if tried.len() >= MAX_AUTOMATIC_FETCHES || !tried.insert(attachment.hash) {
+                continue;
+            }
             if let Err(problem) = self.fetch_attachment(device, &attachment).await {
                 tracing::debug!(%problem, "an attachment of a room did not come");
             }

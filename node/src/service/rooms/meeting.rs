@@ -3,19 +3,18 @@
 //! The device with the smaller id opens the stream; the other does so only when nobody came for a while. Where two
 //! streams cross, the one that the smaller id opened stays.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crdt::{
-    Epoch, EpochError, EpochLog, RoomEvent, RoomId, SignedChange, SyncEffect, SyncInput, SyncSession,
-};
-use keys::{AuditAction, DenyReason, DeviceCertificate, DeviceId, IdentityId, Outcome, Signed, codec};
-use net::{Decline, Protocol, RoomSender, RoomStream};
+use crdt::{Refusal, RoomEvent, RoomId, SignedChange, SyncEffect, SyncInput, SyncSession};
+use keys::{DenyReason, DeviceCertificate, DeviceId, IdentityId, Signed, codec};
+use net::{RoomSender, RoomStream};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, OpenRoom, Problem, StoredEntry, Tried, devices_of, lock, read, room_event};
+use super::{Node, OpenRoom, Problem, StoredEntry, Tried, devices_of, lock, read};
 use crate::clock;
 use crate::service::blocking;
 
@@ -31,16 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const MAX_DOUBLINGS: u32 = 6;
 /// How long a join waits to be in step.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
-/// The largest question for a member list.
-const MAX_ROLES_REQUEST_BYTES: usize = 1024;
-/// The largest answer.
-const MAX_ROLES_ANSWER_BYTES: usize = 1 << 20;
-/// Entries of one answer …
-const MAX_EPOCHS: usize = 1_000;
-/// … and their bytes; the asker comes again for the rest.
-const MAX_EPOCHS_BYTES: usize = 900 * 1024;
-/// What an entry is longer than what it signs.
-const ENTRY_OVERHEAD_BYTES: usize = 128;
 /// The first frame of a stream: version and room.
 const GREETING_VERSION: u8 = 1;
 
@@ -48,6 +37,8 @@ const GREETING_VERSION: u8 = 1;
 #[derive(Default)]
 pub(crate) struct Sessions {
     live: Mutex<HashMap<(RoomId, DeviceId), Live>>,
+    /// Counts all sessions ever, so that a late end of an old one is not taken for the end of a new one.
+    number: AtomicU64,
     /// Devices that are connected but not in step in a room.
     alone: Mutex<HashMap<(RoomId, DeviceId), Alone>>,
 }
@@ -92,7 +83,7 @@ impl Sessions {
             there.cancel.cancel();
         }
         let cancel = stop.child_token();
-        let number = live.get(&(room, device)).map_or(0, |l| l.number + 1);
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
         live.insert((room, device), Live { number, began_by, in_sync: false, cancel: cancel.clone() });
         Some(Entered { room, device, number, cancel })
     }
@@ -118,6 +109,11 @@ impl Sessions {
         }
     }
 
+    /// Ends all sessions of a room.
+    pub(super) fn end(&self, room: &RoomId) {
+        lock(&self.live).iter().filter(|((r, _), _)| r == room).for_each(|(_, live)| live.cancel.cancel());
+    }
+
     fn leave(&self, entered: &Entered) {
         let mut live = lock(&self.live);
         if live.get(&(entered.room, entered.device)).is_some_and(|l| l.number == entered.number) {
@@ -131,21 +127,6 @@ struct Entered {
     device: DeviceId,
     number: u64,
     cancel: CancellationToken,
-}
-
-/// Asks for a room's member list from entry `from` on.
-#[derive(Serialize, Deserialize)]
-struct RolesRequest {
-    version: u8,
-    room: RoomId,
-    from: u64,
-}
-
-/// Entries of a room's member list.
-#[derive(Serialize, Deserialize)]
-struct RolesAnswer {
-    version: u8,
-    entries: Vec<Signed<Epoch>>,
 }
 
 /// The first frame of a room stream.
@@ -175,7 +156,12 @@ impl Node {
         let own = self.keyring.device().id();
         let connected = network.peers();
         lock(&self.rooms.sessions.alone).retain(|(_, device), _| connected.contains(device));
+        let me = self.keyring.identity().id();
         for open in self.rooms.all() {
+            // Who was removed does not knock for ever.
+            if open.lock().role(&me).is_none() {
+                continue;
+            }
             for device in self.other_devices(&open).into_iter().filter(|d| connected.contains(d)) {
                 if self.rooms.sessions.in_sync(&open.id, &device) {
                     lock(&self.rooms.sessions.alone).remove(&(open.id, device));
@@ -229,7 +215,7 @@ impl Node {
         };
         if self.role_in(&open.lock(), &identity).is_none() {
             let node = Arc::clone(&self);
-            self.tasks.spawn_blocking(move || node.refuse(identity.to_string(), DenyReason::Role));
+            node.note_refusal(Some(device), DenyReason::Role);
             return;
         }
         self.spawn_session(open, device, false, sender, receiver);
@@ -249,7 +235,8 @@ impl Node {
         let began_by = if outbound { self.keyring.device().id() } else { device };
         let Some(entered) = self.rooms.sessions.enter(open.id, device, began_by, &self.stop) else { return };
         let session = SyncSession::new(identity, device);
-        let meeting = Meeting { node: Arc::clone(self), open, device, identity, entered, sender, session };
+        let (node, tried) = (Arc::clone(self), Arc::default());
+        let meeting = Meeting { node, open, device, entered, sender, session, tried };
         self.tasks.spawn(meeting.run(receiver));
     }
 
@@ -262,77 +249,6 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-
-    /// Asks a device for a room's member list.
-    pub(super) async fn ask_epochs(
-        self: &Arc<Self>,
-        room: &RoomId,
-        device: &DeviceId,
-        from: u64,
-    ) -> Result<Vec<Signed<Epoch>>, Problem> {
-        let network = self.network().await?;
-        let asked = codec::encode(&RolesRequest { version: 1, room: *room, from });
-        let answer = network.request(*device, &self.addresses_of(device), Protocol::Roles, asked).await;
-        let bytes = answer.map_err(|error| match error {
-            net::NetError::Refused { reason } => {
-                Problem::denied(format!("the room's member list is refused: {reason}"))
-                    .next("ask the room's owner to invite this home: metaclinic room invite")
-            }
-            error => Problem::failed("cannot reach the device that the ticket names")
-                .because(error)
-                .next("check that its daemon runs"),
-        })?;
-        let answer: RolesAnswer =
-            codec::decode("member list", &bytes, MAX_ROLES_ANSWER_BYTES).tried("read the member list")?;
-        if answer.version != 1 {
-            return Err(Problem::failed(format!("the member list is of version {}, not 1", answer.version)));
-        }
-        if answer.entries.len() > MAX_EPOCHS {
-            return Err(Problem::failed("the member list has too many entries"));
-        }
-        Ok(answer.entries)
-    }
-
-    /// Answers a question for a member list: for members, and for former ones up to their removal.
-    pub(crate) fn answer_roles(&self, device: &DeviceId, body: &[u8]) -> Result<Vec<u8>, Decline> {
-        let request: RolesRequest = codec::decode("roles request", body, MAX_ROLES_REQUEST_BYTES)
-            .map_err(|e| Decline::Failed(e.to_string()))?;
-        if request.version != 1 {
-            return Err(Decline::Failed(format!(
-                "this node speaks version 1 of roles/1, not {}",
-                request.version
-            )));
-        }
-        let identity = read(&self.peers).by_device(device).map(|p| p.certificate.identity);
-        let entries = identity.and_then(|identity| {
-            let open = self.rooms.get(&request.room)?;
-            let room = open.lock();
-            Some(entries_for(room.epochs(), &identity, request.from)).filter(|e| !e.is_empty())
-        });
-        match entries {
-            Some(entries) => Ok(codec::encode(&RolesAnswer { version: 1, entries })),
-            None => Err(Decline::Refused(self.refuse(device.to_string(), DenyReason::Role))),
-        }
-    }
-}
-
-/// The entries from `from` on that `identity` may see: all while it is a member, none if it never was one.
-fn entries_for(log: &EpochLog, identity: &IdentityId, from: u64) -> Vec<Signed<Epoch>> {
-    let current = log.current().n;
-    let last_member = (0..=current).rev().find(|n| log.role_at(*n, identity).is_some());
-    let Some(last_member) = last_member else { return Vec::new() };
-    let until = if last_member == current { current } else { last_member + 1 };
-    let first = from.min(until);
-    let count = usize::try_from(until - first + 1).unwrap_or(MAX_EPOCHS).min(MAX_EPOCHS);
-    let mut bytes = 0;
-    let fits = |entry: &&Signed<Epoch>| {
-        bytes += entry.body().len() + ENTRY_OVERHEAD_BYTES;
-        bytes <= MAX_EPOCHS_BYTES
-    };
-    let mut entries: Vec<_> = log.entries_from(first).iter().take(count).take_while(fits).cloned().collect();
-    // A member list with two entries of one number is shown with both, so that the freeze reaches everyone.
-    entries.extend(log.proof_of_fork().map(|(_, other)| other.clone()));
-    entries
 }
 
 /// One session on one stream.
@@ -340,10 +256,11 @@ struct Meeting {
     node: Arc<Node>,
     open: Arc<OpenRoom>,
     device: DeviceId,
-    identity: IdentityId,
     entered: Entered,
     sender: RoomSender,
     session: SyncSession,
+    /// Attachments that were asked for in this meeting.
+    tried: Arc<tokio::sync::Mutex<HashSet<[u8; 32]>>>,
 }
 
 /// Whether a session goes on.
@@ -413,17 +330,14 @@ impl Meeting {
                         }
                         inputs.push(SyncInput::LocalChanges);
                     }
-                    SyncEffect::InSync => {}
+                    SyncEffect::InSync => self.fetch_attachments(),
                     SyncEffect::Refuse { reason } => {
                         tracing::warn!(
                             reason,
                             device = self.device.short(),
                             "a member's message was refused"
                         );
-                        let node = Arc::clone(&self.node);
-                        let who = self.identity.to_string();
-                        // The refusal is in the trail before the stream ends.
-                        let _ = blocking(move || Ok(node.refuse(who, DenyReason::Role))).await;
+                        self.node.note_refusal(Some(self.device), DenyReason::Role);
                         return Next::End;
                     }
                 }
@@ -440,108 +354,80 @@ impl Meeting {
         certificates: Vec<Signed<DeviceCertificate>>,
     ) -> Result<(), Problem> {
         let (node, open) = (Arc::clone(&self.node), Arc::clone(&self.open));
-        let identity = self.identity;
-        let attached = blocking(move || node.receive(&open, &identity, changes, &certificates)).await?;
-        if attached {
-            let (node, open, device) = (Arc::clone(&self.node), Arc::clone(&self.open), self.device);
-            self.node.tasks.spawn(async move { node.fetch_room_attachments(&open, &device).await });
-        }
-        Ok(())
+        let device = self.device;
+        blocking(move || node.receive(&open, &device, changes, &certificates)).await
+    }
+
+    /// Fetches what the room names and is not here, one run at a time, each attachment once in a meeting.
+    fn fetch_attachments(&self) {
+        let Ok(mut tried) = Arc::clone(&self.tried).try_lock_owned() else { return };
+        let (node, open, device) = (Arc::clone(&self.node), Arc::clone(&self.open), self.device);
+        self.node.tasks.spawn(async move {
+            let stop = node.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = node.fetch_room_attachments(&open, &device, &mut tried) => {}
+            }
+        });
     }
 
     async fn take_epochs(&self, from: u64) -> Result<(), Problem> {
         let entries = self.node.ask_epochs(&self.open.id, &self.device, from).await?;
-        let (node, open, identity) = (Arc::clone(&self.node), Arc::clone(&self.open), self.identity);
+        let (node, open, device) = (Arc::clone(&self.node), Arc::clone(&self.open), self.device);
         blocking(move || {
             node.receive_epochs(&open, entries)?;
             // Changes may have waited for these entries.
-            node.receive(&open, &identity, Vec::new(), &[]).map(|_| ())
+            node.receive(&open, &device, Vec::new(), &[])
         })
         .await
     }
 }
 
 impl Node {
-    /// Returns whether an annotation with an attachment may have come.
+    /// Checks changes that `from` delivered, keeps what counts, and tells everyone.
     fn receive(
         &self,
         open: &OpenRoom,
-        from: &IdentityId,
+        from: &DeviceId,
         changes: Vec<SignedChange>,
         certificates: &[Signed<DeviceCertificate>],
-    ) -> Result<bool, Problem> {
+    ) -> Result<(), Problem> {
         let mut room = open.lock();
         let received = room.receive(changes, certificates, clock::now());
+        for (_, refusal) in &received.refused {
+            tracing::debug!(%refusal, "a change of a room was refused");
+            self.note_refusal(Some(*from), denial(refusal));
+        }
         let mut entries: Vec<StoredEntry> =
             received.new_certificates.into_iter().map(StoredEntry::Certificate).collect();
-        let accepted = received.accepted.len();
         let kept = received.accepted.into_iter().chain(received.evidence);
         entries.extend(kept.map(StoredEntry::Change));
-        let mut events = Vec::new();
-        if !received.refused.is_empty() {
-            let count = received.refused.len() as u64;
-            tracing::warn!(count, "changes of a room were refused");
-            let mut event = room_event(&open.id, from.to_string(), AuditAction::RoomRefuse, count);
-            event.1.outcome = Outcome::Denied(DenyReason::Role);
-            events.push(event);
+        if entries.is_empty() {
+            return Ok(());
         }
-        if entries.is_empty() && events.is_empty() {
-            return Ok(false);
-        }
-        if let Err(problem) = self.append(&open.id, &entries, events) {
-            // What could not be kept must come again: go back to what is on disk.
-            if let Ok(kept) = super::load_room(&self.store, open.id.as_bytes()) {
-                *room = kept;
-            }
+        if let Err(problem) = self.append(&open.id, &entries, Vec::new()) {
+            // What could not be kept must come again.
+            self.go_back(open, &mut room);
             return Err(problem);
         }
-        if accepted > 0 {
+        if received.events.iter().any(|e| matches!(e, RoomEvent::AnnotationAdded { .. })) {
             self.own_room_attachments(&open.id, &room);
         }
         drop(room);
-        let attached = received.events.iter().any(|e| matches!(e, RoomEvent::AnnotationAdded { .. }));
-        if accepted > 0 {
-            open.tell(received.events);
-        }
-        Ok(attached)
-    }
-
-    /// Takes over what holds of a member list; what does not is counted and left out, since the session asks again
-    /// from further back when it still lacks something.
-    fn receive_epochs(&self, open: &OpenRoom, entries: Vec<Signed<Epoch>>) -> Result<(), Problem> {
-        let mut room = open.lock();
-        let (mut kept, mut events, mut refused) = (Vec::new(), Vec::new(), 0);
-        for entry in entries {
-            match room.add_epoch(entry.clone()) {
-                Ok(happened) if happened.is_empty() => {}
-                Ok(happened) => {
-                    kept.push(StoredEntry::Epoch(entry));
-                    events.extend(happened);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "an entry of a room's member list was refused");
-                    refused += 1;
-                    if matches!(error, EpochError::Fork { .. }) {
-                        // Both entries together are the proof that freezes the room.
-                        kept.push(StoredEntry::Epoch(entry));
-                        events.push(RoomEvent::MembersChanged { epoch: room.epochs().number() });
-                    }
-                }
-            }
-        }
-        let mut trail = Vec::new();
-        if refused > 0 {
-            let mut event = room_event(&open.id, "member".to_owned(), AuditAction::RoomRefuse, refused);
-            event.1.outcome = Outcome::Denied(DenyReason::Role);
-            trail.push(event);
-        }
-        if !kept.is_empty() || !trail.is_empty() {
-            self.append(&open.id, &kept, trail)?;
-        }
-        drop(room);
-        if !events.is_empty() {
-            open.tell(events);
-        }
+        open.tell(received.events);
         Ok(())
+    }
+}
+
+/// How the trail names the refusal of a change.
+const fn denial(refusal: &Refusal) -> DenyReason {
+    match refusal {
+        Refusal::NotAMember | Refusal::ReadOnly | Refusal::Section | Refusal::NotOwn | Refusal::Closed => {
+            DenyReason::Role
+        }
+        Refusal::OlderEpoch | Refusal::UnknownEpoch | Refusal::Equivocation | Refusal::WrongRoom => {
+            DenyReason::NotAllowed
+        }
+        _ => DenyReason::Malformed,
     }
 }

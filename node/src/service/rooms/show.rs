@@ -67,6 +67,7 @@ impl Node {
                     author: n.author.to_string(),
                     created: clock::rfc3339(n.created),
                     text: n.text.value.clone(),
+                    text_author: n.text.author.to_string(),
                     conflicts: text_conflicts(&n.text),
                 })
                 .collect(),
@@ -78,6 +79,7 @@ impl Node {
                     author: c.author.to_string(),
                     created: clock::rfc3339(c.created),
                     text: c.text.clone(),
+                    text_author: c.author.to_string(),
                     conflicts: Vec::new(),
                 })
                 .collect(),
@@ -117,9 +119,11 @@ fn shown_annotation(annotation: &Annotation) -> RoomAnnotation {
         author: annotation.author.to_string(),
         created: clock::rfc3339(annotation.created),
         text: annotation.text.value.clone(),
+        text_author: annotation.text.author.to_string(),
         text_conflicts: text_conflicts(&annotation.text),
         position_m: annotation.pose.value.position_m,
         orientation: annotation.pose.value.orientation,
+        position_author: annotation.pose.author.to_string(),
         position_conflicts: annotation
             .pose
             .alternatives
