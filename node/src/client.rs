@@ -196,11 +196,7 @@ fn request(method: Method, path: &str, body: Option<&impl Serialize>) -> Result<
 /// Reads a problem out of an error answer: our own body, or an OperationOutcome.
 fn problem(status: StatusCode, bytes: &[u8]) -> Problem {
     if let Ok(body) = serde_json::from_slice::<ProblemBody>(bytes) {
-        let problem = Problem::new(Kind::from_name(&body.kind), body.message);
-        return match body.next {
-            Some(next) => problem.next(next),
-            None => problem,
-        };
+        return body.into();
     }
     let kind = match status.as_u16() {
         400 => Kind::WrongUse,

@@ -46,7 +46,7 @@ pub(super) async fn accept(State(node): State<Arc<Node>>, Input(request): Input<
     let worker = Arc::clone(&node);
     node.tasks.spawn(async move {
         if let Err(problem) = worker.pair_accept(&request, &sender).await {
-            let _ = sender.send(AcceptEvent::Failed(reply::body(&problem))).await;
+            let _ = sender.send(AcceptEvent::Failed((&problem).into())).await;
         }
     });
     reply::lines(events)

@@ -32,7 +32,7 @@ pub(super) async fn import(
     node.tasks.spawn_blocking(move || {
         let last = match worker.import(&request, &runtime, &sender) {
             Ok(report) => ImportEvent::Done(report),
-            Err(problem) => ImportEvent::Failed(reply::body(&problem)),
+            Err(problem) => ImportEvent::Failed((&problem).into()),
         };
         let _ = sender.blocking_send(last);
     });
@@ -60,7 +60,7 @@ pub(super) async fn fetch(State(node): State<Arc<Node>>, Input(request): Input<F
     node.tasks.spawn(async move {
         let last = match worker.fetch(&request, &sender).await {
             Ok(report) => FetchEvent::Done(report),
-            Err(problem) => FetchEvent::Failed(reply::body(&problem)),
+            Err(problem) => FetchEvent::Failed((&problem).into()),
         };
         let _ = sender.send(last).await;
     });

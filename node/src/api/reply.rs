@@ -33,18 +33,9 @@ pub(super) const fn status(kind: Kind) -> StatusCode {
     }
 }
 
-/// A problem as the API tells it.
-pub(super) fn body(problem: &Problem) -> ProblemBody {
-    ProblemBody {
-        kind: problem.kind.name().to_owned(),
-        message: problem.message.clone(),
-        next: problem.next.clone(),
-    }
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (status(self.0.kind), Json(body(&self.0))).into_response()
+        (status(self.0.kind), Json(ProblemBody::from(&self.0))).into_response()
     }
 }
 

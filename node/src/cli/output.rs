@@ -84,12 +84,7 @@ pub(super) fn problem(as_json: bool, problem: &Problem) {
         note(&format!("next:  {next}"));
     }
     if as_json {
-        let body = ProblemBody {
-            kind: problem.kind.name().to_owned(),
-            message: problem.message.clone(),
-            next: problem.next.clone(),
-        };
-        json(&serde_json::json!({ "error": body }));
+        json(&serde_json::json!({ "error": ProblemBody::from(problem) }));
     }
 }
 

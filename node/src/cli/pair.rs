@@ -167,11 +167,7 @@ async fn accept(context: &Context, client: &Client, request: &AcceptRequest) -> 
                 ControlFlow::Break(())
             }
             AcceptEvent::Failed(body) => {
-                let problem = Problem::new(Kind::from_name(&body.kind), body.message);
-                end = Err(match body.next {
-                    Some(next) => problem.next(next),
-                    None => problem,
-                });
+                end = Err(body.into());
                 ControlFlow::Break(())
             }
         })

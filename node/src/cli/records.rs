@@ -14,7 +14,7 @@ use crate::api::types::{
     FetchEvent, FetchReport, FetchRequest, ImportEvent, ImportReport, ImportRequest, VerifyRecordsReport,
 };
 use crate::client::Client;
-use crate::service::problem::{Kind, Problem, Tried};
+use crate::service::problem::{Problem, Tried};
 
 #[derive(Subcommand)]
 pub(super) enum RecordsCommand {
@@ -121,11 +121,7 @@ async fn import(client: &Client, request: &ImportRequest) -> Result<ImportReport
                 ControlFlow::Break(())
             }
             ImportEvent::Failed(body) => {
-                let problem = Problem::new(Kind::from_name(&body.kind), body.message);
-                end = Err(match body.next {
-                    Some(next) => problem.next(next),
-                    None => problem,
-                });
+                end = Err(body.into());
                 ControlFlow::Break(())
             }
         })
@@ -189,11 +185,7 @@ async fn fetch(client: &Client, request: &FetchRequest) -> Result<FetchReport, P
                 ControlFlow::Break(())
             }
             FetchEvent::Failed(body) => {
-                let problem = Problem::new(Kind::from_name(&body.kind), body.message);
-                end = Err(match body.next {
-                    Some(next) => problem.next(next),
-                    None => problem,
-                });
+                end = Err(body.into());
                 ControlFlow::Break(())
             }
         })

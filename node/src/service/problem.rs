@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::api::types::ProblemBody;
+
 /// What sort of failure; the API maps it to a status, the CLI to an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -113,6 +115,25 @@ impl Problem {
         }
         self.source = Some(Box::new(source));
         self
+    }
+}
+
+/// As the API tells it.
+impl From<&Problem> for ProblemBody {
+    fn from(problem: &Problem) -> Self {
+        Self {
+            kind: problem.kind.name().to_owned(),
+            message: problem.message.clone(),
+            next: problem.next.clone(),
+        }
+    }
+}
+
+/// As the API told it.
+impl From<ProblemBody> for Problem {
+    fn from(body: ProblemBody) -> Self {
+        let kind = Kind::from_name(&body.kind);
+        Self { next: body.next, ..Self::new(kind, body.message) }
     }
 }
 
