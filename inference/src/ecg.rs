@@ -6,6 +6,8 @@
 //!     └────── detect ─▶ [Beat]  ─▶ rhythm, features ─▶ (a classifier)
 //! ```
 //!
+//! [`Strip`] draws a stretch with what was read of it, for the person who must check.
+//!
 //! Beats are numbered in the samples of the file they came from, whatever rate the work is done at.
 
 mod conditioning;
@@ -16,6 +18,7 @@ mod filter;
 mod quality;
 mod rhythm;
 mod signal;
+mod strip;
 
 pub use detection::{Beat, detect};
 pub use evaluation::{MatchedBeats, RecordRow, RecordTable, TOLERANCE_S, match_beats};
@@ -24,4 +27,8 @@ pub use quality::{Problem, Quality, QualityWindow, Reading, Refusal, assess, rea
 pub use rhythm::{BeatClass, RhythmSummary, rhythm};
 pub use signal::{
     EcgSignal, Lead, MAX_DURATION_S, MAX_LEADS, MAX_RATE_HZ, MIN_DURATION_S, MIN_RATE_HZ, SignalError,
+};
+pub use strip::{
+    CLIP_MV, Explanation, Filter, GAIN_MM_PER_MV, MAX_DRAWN_LEADS, MAX_FOOTER_LINES, MAX_MARKS,
+    MAX_STRETCHES, MAX_STRIP_S, MAX_SVG_BYTES, Mark, SPEED_MM_PER_S, Strip, StripError,
 };

@@ -8,7 +8,7 @@ use super::signal::Lead;
 pub(crate) const WORKING_RATE_HZ: f64 = 360.0;
 /// Below this, in hertz, is breathing and movement. A filter without phase shift may go to 0.67 Hz without
 /// bending the ST segment (Kligfield et al., AHA/ACC/HRS recommendations part I, 2007); this is gentler.
-const BASELINE_HZ: f64 = 0.5;
+pub(crate) const BASELINE_HZ: f64 = 0.5;
 /// Above this, in hertz, is muscle and mains: the usual limit of monitors (same source).
 const NOISE_HZ: f64 = 40.0;
 /// Samples beyond this many millivolts are no heart's; clipped so that arithmetic stays finite.
@@ -17,6 +17,11 @@ const LARGEST_MV: f32 = 1e9;
 /// Samples of working time in `seconds`.
 pub(crate) const fn samples(seconds: f64) -> usize {
     (seconds * WORKING_RATE_HZ + 0.5) as usize
+}
+
+/// Where noise begins in a signal of this rate, in hertz: 40, or less where sampling is too slow to have that.
+pub(crate) fn noise_hz(sampling_rate_hz: f64) -> f64 {
+    NOISE_HZ.min(sampling_rate_hz * 0.4)
 }
 
 /// One lead at the working rate.
@@ -33,7 +38,7 @@ impl Conditioned {
         let (bridged, gaps) = bridge(&lead.samples_mv);
         let mut samples_mv = resample(&bridged, sampling_rate_hz, WORKING_RATE_HZ);
         Section::high_pass(BASELINE_HZ, WORKING_RATE_HZ).run(&mut samples_mv);
-        Section::low_pass(NOISE_HZ.min(sampling_rate_hz * 0.4), WORKING_RATE_HZ).run(&mut samples_mv);
+        Section::low_pass(noise_hz(sampling_rate_hz), WORKING_RATE_HZ).run(&mut samples_mv);
         let step = sampling_rate_hz / WORKING_RATE_HZ;
         let missing = if gaps.is_empty() {
             Vec::new()
@@ -51,7 +56,7 @@ impl Conditioned {
 }
 
 /// The samples with straight lines across what is missing, and where that was (empty: nowhere).
-fn bridge(given: &[f32]) -> (Vec<f32>, Vec<u8>) {
+pub(crate) fn bridge(given: &[f32]) -> (Vec<f32>, Vec<u8>) {
     let mut bridged: Vec<f32> = given.iter().map(|sample| sample.clamp(-LARGEST_MV, LARGEST_MV)).collect();
     if !given.iter().any(|sample| sample.is_nan()) {
         return (bridged, Vec::new());
