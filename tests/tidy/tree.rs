@@ -20,15 +20,14 @@ impl Tree {
         Self { files: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect() }
     }
 
-    /// Reads the real tree: every text file, except in folders that `.gitignore` names and in `.git`.
+    /// Reads the real tree: every text file, except in folders that `.gitignore` names, and `.git`.
     pub(crate) fn read(root: &Path) -> Self {
         let ignored = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
-        let mut skipped: Vec<String> = ignored
+        let skipped: Vec<String> = ignored
             .lines()
             .filter_map(|line| line.trim().strip_suffix('/'))
             .map(|name| name.trim_start_matches('/').to_owned())
             .collect();
-        skipped.push(".git".to_owned());
         let mut tree = Self::default();
         tree.walk(root, "", &skipped);
         tree
@@ -40,6 +39,10 @@ impl Tree {
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = format!("{prefix}{name}");
+            // In a linked worktree `.git` is a file that names the machine's own repository.
+            if name == ".git" {
+                continue;
+            }
             let Ok(meta) = entry.path().symlink_metadata() else { continue };
             if meta.is_dir() && !skipped.contains(&name) && !skipped.contains(&path) {
                 self.walk(&entry.path(), &format!("{path}/"), skipped);
