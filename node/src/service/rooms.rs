@@ -6,6 +6,8 @@ mod attachments;
 mod meeting;
 mod member_list;
 mod show;
+#[cfg(test)]
+mod tests;
 mod ticket;
 
 use std::collections::HashMap;

@@ -3,6 +3,9 @@
 //! The device with the smaller id opens the stream; the other does so only when nobody came for a while. Where two
 //! streams cross, the one that the smaller id opened stays.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,136 @@
+//! Two homes that meet in a room, over real streams and stores.
+
+use crdt::{Attachment, Pose, RoomCommand};
+
+use super::super::tests::homes::{ROOM, TestHome, introduce, meet, met, read_keyring, until, write_keyring};
+use super::*;
+use crate::api::types::{GrantRequest, ImportRequest, Place, RoomRequest};
+use crate::service::write;
+
+/// A recording that the demonstration imports too.
+const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/mitdb-208-excerpt.hea");
+
+/// Ends the stream between two homes, as a broken line does.
+async fn part(a: &TestHome, b: &TestHome) {
+    let id = a.room().id;
+    for (one, other) in [(a, b), (b, a)] {
+        one.node().rooms.sessions.end(&id);
+        let apart = || !one.node().rooms.sessions.has(&id, &other.device());
+        until("the stream ends", apart).await;
+    }
+}
+
+/// Pins a file to the room; gives the hash of what is sealed.
+async fn attach(home: &TestHome) -> [u8; 32] {
+    let file = home.path().with_extension("report.txt");
+    std::fs::write(&file, "a report").expect("written");
+    let attach = Some(file.to_str().expect("plain path").to_owned());
+    let place = Place::Anchor("monitor".to_owned());
+    home.change(RoomRequest::Annotate { text: "report".into(), place, attach }).await.expect("annotated");
+    std::fs::remove_file(&file).expect("removed");
+    let pinned = home.view().annotations.pop().expect("pinned");
+    pinned.attachment.expect("with the file").hash
+}
+
+async fn here(home: &TestHome, hash: &[u8; 32]) -> bool {
+    home.node().blobs.has(hash).await.expect("the attachments can be asked")
+}
+
+/// How often this home has refused somebody something.
+fn refused(home: &TestHome) -> u64 {
+    home.node().write_refusals();
+    let trail = home.node().audit_show(None, 1_000).expect("a trail");
+    trail.entries.iter().filter(|entry| entry.action == "refuse").map(|entry| entry.count).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_before_and_after_a_renewed_certificate_open_again_and_reach_others() {
+    let (clinic, mut patient) = met().await;
+    patient.say("under the first").await;
+    until("it comes", || clinic.said().len() == 1).await;
+
+    patient
+        .restart(|home| {
+            let mut keyring = read_keyring(home);
+            keyring.renew_certificate(clock::now());
+            write_keyring(home, &keyring);
+        })
+        .await;
+    assert_eq!(patient.said(), ["under the first"]);
+    patient.say("under the second").await;
+    patient.restart(|_| {}).await;
+    assert_eq!(patient.said(), ["under the first", "under the second"]);
+    assert!(patient.node().rooms.are_whole());
+
+    introduce(&clinic, &patient);
+    meet(&patient, &clinic).await;
+    until("it comes", || clinic.said() == patient.said()).await;
+    assert_eq!(refused(&clinic), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_annotation_does_not_open_the_attachment_of_a_record() {
+    let (clinic, patient) = met().await;
+    let request = ImportRequest { paths: vec![RECORDING.to_owned()], patient: None };
+    let node = Arc::clone(clinic.node());
+    let (events, _listening) = tokio::sync::mpsc::channel(64);
+    let runtime = tokio::runtime::Handle::current();
+    blocking(move || node.import(&request, &runtime, &events)).await.expect("imported");
+    let hashes: Vec<[u8; 32]> = read(&clinic.node().attachments).keys().copied().collect();
+    let [hash] = hashes.as_slice() else { panic!("one recording") };
+    let bytes = 1 << 20;
+    patient.command(RoomCommand::AddAnnotation {
+        text: "mine".into(),
+        pose: Pose::at(0.0, 1.0, 0.0).expect("finite"),
+        anchor: None,
+        attachment: Some(Attachment {
+            hash: *hash,
+            key: [0; 32],
+            bytes,
+            content_type: "application/octet-stream".into(),
+            name: "x".into(),
+        }),
+    });
+    until("it comes", || !clinic.view().annotations.is_empty()).await;
+
+    assert!(!clinic.node().may_fetch_blob(&patient.device(), hash));
+    let network = patient.node().network().await.expect("joined");
+    let addresses = clinic.node().own_card().blob_addresses;
+    network.fetch_blob(*hash, clinic.device(), &addresses, bytes).await.expect_err("refused");
+    assert!(!here(&patient, hash).await);
+
+    let everything = GrantRequest {
+        peer: "patient".into(),
+        resource_types: Vec::new(),
+        categories: Vec::new(),
+        codes: Vec::new(),
+        patient: None,
+        all: true,
+        purpose: "treatment".into(),
+        seconds: 600,
+    };
+    clinic.node().grant_give(&everything).expect("given");
+    network.fetch_blob(*hash, clinic.device(), &addresses, bytes).await.expect("consented to");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_that_did_not_come_is_asked_for_at_the_next_meeting() {
+    let (clinic, patient) = met().await;
+    part(&clinic, &patient).await;
+    let hash = attach(&clinic).await;
+    let owners = write(&clinic.node().room_attachments).remove(&hash).expect("noted");
+    meet(&patient, &clinic).await;
+    until("the annotation comes", || !patient.view().annotations.is_empty()).await;
+    until("it is asked for and refused", || refused(&clinic) > 0).await;
+    assert!(!here(&patient, &hash).await);
+
+    part(&clinic, &patient).await;
+    write(&clinic.node().room_attachments).insert(hash, owners);
+    meet(&patient, &clinic).await;
+    let arrived = async {
+        while !here(&patient, &hash).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), arrived).await.expect("asked for again");
+}
