@@ -159,12 +159,12 @@ impl Node {
         let known =
             read(&self.peers).by_device(device).map(|p| (p.certificate.identity, p.certificate.not_after));
         let Some((identity, not_after)) = known else {
-            self.refuse(device.to_string(), DenyReason::UnknownPeer);
+            self.note_refusal(Some(*device), DenyReason::UnknownPeer);
             return false;
         };
         let now = clock::now();
         if now >= not_after {
-            self.refuse(identity.to_string(), DenyReason::Expired);
+            self.note_refusal(Some(*device), DenyReason::Expired);
             return false;
         }
         if self.room_attachment_allowed(device, hash) {
@@ -180,7 +180,8 @@ impl Node {
                 self.store.audit(vec![event]).is_ok()
             }
             Err(reason) => {
-                self.refuse(identity.to_string(), reason);
+                // Asking costs a peer nothing, so that one entry for each would let it fill the trail.
+                self.note_refusal(Some(*device), reason);
                 false
             }
         }

@@ -134,3 +134,30 @@ async fn an_attachment_that_did_not_come_is_asked_for_at_the_next_meeting() {
     };
     tokio::time::timeout(Duration::from_secs(20), arrived).await.expect("asked for again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_removed_member_asks_is_refused_and_counted_in_one_entry() {
+    const KNOCKS: u64 = 12;
+    let (clinic, patient) = met().await;
+    let hash = attach(&clinic).await;
+    assert!(clinic.node().may_fetch_blob(&patient.device(), &hash));
+    clinic.node().room_remove(ROOM, "patient").expect("removed");
+    until("the patient learns of it", || patient.room().lock().role(&patient.identity()).is_none()).await;
+    let id = clinic.room().id;
+    until("the stream ends", || !patient.node().rooms.sessions.has(&id, &clinic.device())).await;
+    clinic.node().write_refusals();
+
+    let before = clinic.node().store.audit_count();
+    for _ in 0..KNOCKS {
+        patient.node().begin(&patient.room(), clinic.device()).await;
+        until("the stream ends", || !patient.node().rooms.sessions.has(&id, &clinic.device())).await;
+        assert!(!clinic.node().may_fetch_blob(&patient.device(), &hash));
+    }
+    assert_eq!(clinic.node().store.audit_count(), before, "nothing yet");
+    clinic.node().write_refusals();
+    let added = clinic.node().audit_show(Some(before), 100).expect("a trail").entries;
+    let counts: Vec<(&str, u64)> = added.iter().map(|e| (e.who.as_str(), e.count)).collect();
+    let who = patient.device().to_string();
+    assert_eq!(counts.len(), 2, "{added:?}");
+    assert!(counts.iter().all(|(device, count)| *device == who && *count == KNOCKS), "{added:?}");
+}
