@@ -5,24 +5,22 @@
 mod attachments;
 mod meeting;
 mod member_list;
+mod open;
 mod show;
 #[cfg(test)]
 mod tests;
 mod ticket;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crdt::{
     Attachment, Author, Charter, EntryId, Epoch, Member, Pose, Role, Room, RoomCommand, RoomEvent, RoomId,
-    SignedChange, Trust,
+    Trust,
 };
-use keys::{AuditAction, AuditEvent, DeviceCertificate, DeviceId, IdentityId, Signed, Timestamp, codec};
+use keys::{AuditAction, AuditEvent, DeviceId, IdentityId, Signed, Timestamp, codec};
 use rand_core::Rng;
-use serde::{Deserialize, Serialize};
-use store::Store;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use super::problem::{Problem, Tried};
 use super::{Node, audit, blocking, lock, read, write};
@@ -30,172 +28,12 @@ use crate::api::types::{
     CreateRoomRequest, InviteRequest, Place, RoomChanged, RoomRequest, RoomTicket as TicketInfo,
 };
 use crate::clock;
-pub(crate) use meeting::Sessions;
+pub(crate) use open::Rooms;
+use open::{OpenRoom, StoredEntry, load_room};
 use ticket::RoomTicket;
 
-/// Largest stored entry: a signed epoch is the largest thing.
-const MAX_ENTRY_BYTES: usize = 128 * 1024;
-/// Events waiting for a slow watcher; one that falls further behind is told so.
-const WATCHER_EVENTS: usize = 256;
 /// The most rooms of a home.
 const MAX_ROOMS: usize = 1_000;
-
-/// What a room is made of on disk, in the order of arrival.
-#[derive(Serialize, Deserialize)]
-enum StoredEntry {
-    #[serde(rename = "e")]
-    Epoch(Signed<Epoch>),
-    #[serde(rename = "c")]
-    Certificate(Signed<DeviceCertificate>),
-    #[serde(rename = "x")]
-    Change(SignedChange),
-}
-
-/// All rooms, and who is being met in them.
-pub(crate) struct Rooms {
-    open: RwLock<HashMap<RoomId, Arc<OpenRoom>>>,
-    /// One room is made or joined at a time, so that none is there twice.
-    making: Mutex<()>,
-    /// Something of a room could not be read, so nobody may conclude from what is missing.
-    partial: bool,
-    pub(crate) sessions: Sessions,
-}
-
-/// A room in memory.
-pub(crate) struct OpenRoom {
-    id: RoomId,
-    /// Never changes, so that looking for a room locks none.
-    name: String,
-    room: Mutex<Room>,
-    /// Whether this device's present certificate is stored with the room: changes that name it open again only then.
-    certified: AtomicBool,
-    /// Tells watchers what happened.
-    events: broadcast::Sender<RoomEvent>,
-    /// Counts changes, so that sessions see that there is something to send.
-    revision: watch::Sender<u64>,
-    /// Distinguishes what this process writes from what an earlier one of the same device wrote.
-    session: u64,
-}
-
-impl OpenRoom {
-    fn new(room: Room, certified: bool) -> Arc<Self> {
-        // Session numbers rise for each device, and no two openings share one.
-        let session = u64::try_from(clock::now().as_millis()).unwrap_or(0);
-        Arc::new(Self {
-            id: room.id(),
-            name: room.charter().name.clone(),
-            room: Mutex::new(room),
-            certified: AtomicBool::new(certified),
-            events: broadcast::Sender::new(WATCHER_EVENTS),
-            revision: watch::Sender::new(0),
-            session,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Room> {
-        lock(&self.room)
-    }
-
-    /// What happens from now on.
-    pub(crate) fn watch(&self) -> broadcast::Receiver<RoomEvent> {
-        self.events.subscribe()
-    }
-
-    fn tell(&self, events: Vec<RoomEvent>) {
-        for event in events {
-            // Nobody may be watching.
-            let _ = self.events.send(event);
-        }
-        self.revision.send_modify(|r| *r += 1);
-    }
-}
-
-impl Rooms {
-    /// Reads them from the store.
-    ///
-    /// # Errors
-    /// [`Problem`] when the store cannot be read; a room that does not open is left out with an error in the log.
-    pub(crate) fn load(store: &Store, certificate: &[u8; 32]) -> Result<Self, Problem> {
-        let mut open = HashMap::new();
-        let mut partial = false;
-        for id in store.rooms().tried("list the rooms")? {
-            match load_room(store, &id) {
-                Ok(loaded) => {
-                    partial |= !loaded.whole;
-                    let certified = loaded.certificates.contains(certificate);
-                    open.insert(loaded.room.id(), OpenRoom::new(loaded.room, certified));
-                }
-                Err(problem) => {
-                    partial = true;
-                    tracing::error!(%problem, "a room does not open");
-                }
-            }
-        }
-        let (open, making, sessions) = (RwLock::new(open), Mutex::new(()), Sessions::default());
-        Ok(Self { open, making, partial, sessions })
-    }
-
-    /// Whether everything stored of all rooms was read and counts.
-    pub(crate) fn are_whole(&self) -> bool {
-        !self.partial
-    }
-
-    fn all(&self) -> Vec<Arc<OpenRoom>> {
-        let mut all: Vec<_> = read(&self.open).values().cloned().collect();
-        all.sort_by_key(|r| r.id);
-        all
-    }
-
-    fn get(&self, id: &RoomId) -> Option<Arc<OpenRoom>> {
-        read(&self.open).get(id).cloned()
-    }
-
-    /// Finds the one room that `which` names: its id, the beginning of it, or its name.
-    ///
-    /// # Errors
-    /// [`Problem`] when none or more than one fits.
-    pub(crate) fn resolve(&self, which: &str) -> Result<Arc<OpenRoom>, Problem> {
-        let fits =
-            |r: &Arc<OpenRoom>| (which.len() >= 8 && r.id.to_string().starts_with(which)) || r.name == which;
-        let mut found = self.all().into_iter().filter(fits);
-        match (found.next(), found.next()) {
-            (Some(room), None) => Ok(room),
-            (None, _) => Err(Problem::not_found("no room here goes by that name or id")
-                .next("list them with: metaclinic room list")),
-            (Some(_), Some(_)) => Err(Problem::wrong_use("more than one room goes by that name")
-                .next("use the id that `metaclinic room list` shows")),
-        }
-    }
-}
-
-/// A room from the store.
-struct Loaded {
-    room: Room,
-    /// Digests of the stored certificates.
-    certificates: Vec<[u8; 32]>,
-    /// Whether everything stored was read and counts.
-    whole: bool,
-}
-
-fn load_room(store: &Store, id: &[u8; 32]) -> Result<Loaded, Problem> {
-    let (mut epochs, mut certificates, mut changes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut unreadable = 0_u64;
-    store
-        .room_entries(id, &mut |bytes| match codec::decode("room entry", &bytes, MAX_ENTRY_BYTES) {
-            Ok(StoredEntry::Epoch(epoch)) => epochs.push(epoch),
-            Ok(StoredEntry::Certificate(certificate)) => certificates.push(certificate),
-            Ok(StoredEntry::Change(change)) => changes.push(change),
-            Err(_) => unreadable += 1,
-        })
-        .tried("read a room")?;
-    let (stored, digests) = (changes.len(), certificates.iter().map(Signed::digest).collect());
-    let room = Room::open(&epochs, certificates, changes.into_iter(), Trust::Checked).tried("open a room")?;
-    let idle = stored.saturating_sub(room.len());
-    if unreadable > 0 {
-        tracing::warn!(unreadable, "entries of a room cannot be read");
-    }
-    Ok(Loaded { room, certificates: digests, whole: unreadable == 0 && idle == 0 })
-}
 
 impl Node {
     /// Makes a room with this home as its owner.
@@ -232,7 +70,7 @@ impl Node {
         entries.push(StoredEntry::Certificate(self.keyring.certificate().clone()));
         self.append(&room.id(), &entries, vec![room_event(&room.id(), "local".to_owned(), action, 1)])?;
         let info = self.ticket_for(&room);
-        write(&self.rooms.open).insert(room.id(), OpenRoom::new(room, true));
+        write(&self.rooms.open).insert(room.id(), OpenRoom::new(room, true, self.store.clone()));
         Ok(info)
     }
 

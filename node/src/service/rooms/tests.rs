@@ -57,3 +57,22 @@ async fn a_shown_room_names_who_wrote_what_it_says_now() {
         assert_eq!((&shown.notes[0].id, &shown.notes[0].text_author), (&note.id, &clinic));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_was_left_half_changed_is_read_again_from_the_store() {
+    let (clinic, patient) = met().await;
+    clinic.say("kept").await;
+    let (node, open) = (Arc::clone(clinic.node()), clinic.room());
+    let stopped = std::thread::spawn(move || {
+        let author = Author { device: node.keyring.device(), certificate: node.keyring.certificate() };
+        let mut room = open.lock();
+        let said = RoomCommand::Say { text: "never kept".into() };
+        room.apply(said, &author, open.session, clock::now()).expect("may speak");
+        panic!("before the change is kept");
+    });
+    assert!(stopped.join().is_err());
+    assert_eq!(clinic.said(), ["kept"]);
+    clinic.say("afterwards").await;
+    assert_eq!(clinic.said(), ["kept", "afterwards"]);
+    homes::until("both come", || patient.said() == clinic.said()).await;
+}
