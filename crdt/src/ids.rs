@@ -1,6 +1,7 @@
 //! Names of rooms, changes and entries: fixed-size values that cannot be wrong once they exist.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use keys::{base32, from_base32};
@@ -108,7 +109,22 @@ impl EntryId {
         hasher.finalize_xof().fill(&mut id);
         Self(id)
     }
+
+    /// All names that are written beginning with `text`; none when no name is.
+    pub(crate) fn beginning_with(text: &str) -> Option<RangeInclusive<Self>> {
+        let missing = ENTRY_LETTERS.checked_sub(text.len())?;
+        let first = format!("{text}{}", "a".repeat(missing)).parse().ok()?;
+        let last = match missing.checked_sub(1) {
+            // 26 letters hold two bits more than a name has, so the last letter is never above "4".
+            Some(sevens) => format!("{text}{}4", "7".repeat(sevens)).parse().ok()?,
+            None => first,
+        };
+        Some(first..=last)
+    }
 }
+
+/// Letters of an entry's name.
+const ENTRY_LETTERS: usize = 26;
 
 #[cfg(test)]
 mod tests {
@@ -133,6 +149,24 @@ mod tests {
         assert_ne!(EntryId::of(&[1; 16], 2), EntryId::of(&[1; 16], 3));
         assert_ne!(EntryId::of(&[1; 16], 2), EntryId::of(&[2; 16], 2));
         assert_ne!(EntryId::of(&[1; 16], 2).short(), EntryId::of(&[1; 16], 3).short());
+    }
+
+    #[test]
+    fn an_entry_is_found_by_the_beginning_of_its_name() {
+        let ids: Vec<EntryId> = (0..40).map(|n| EntryId::of(&[n; 16], u64::from(n))).collect();
+        let edges = [EntryId::from_bytes([0; 16]), EntryId::from_bytes([0xff; 16])];
+        for id in ids.iter().chain(&edges) {
+            let text = id.to_string();
+            for letters in 0..=text.len() {
+                let names = EntryId::beginning_with(&text[..letters]).unwrap();
+                let begins = |other: &&EntryId| other.to_string().starts_with(&text[..letters]);
+                assert!(names.contains(id));
+                assert!(ids.iter().filter(begins).eq(ids.iter().filter(|other| names.contains(other))));
+            }
+        }
+        for wrong in ["0", "aaé", " aaaa", &"a".repeat(27)] {
+            assert_eq!(EntryId::beginning_with(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use pose::{MAX_COORDINATE_M, Pose, PoseError};
 pub use role::{ParseRoleError, Role};
 pub use room::{Received, Room, RoomError, Trust};
 pub use schema::{
-    Alternative, Annotation, Attachment, ChatLine, CommandError, Field, MAX_ANCHOR_BYTES, MAX_TEXT_BYTES,
-    Note, RoomCommand, RoomEvent, RoomView,
+    Alternative, Annotation, Attachment, ChatLine, CommandError, EntryKind, Field, MAX_ANCHOR_BYTES,
+    MAX_TEXT_BYTES, Note, RoomCommand, RoomEvent, RoomView,
 };
 pub use sync::{MAX_SYNC_MESSAGE_BYTES, SILENCE, SyncEffect, SyncInput, SyncMessage, SyncSession};

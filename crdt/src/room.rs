@@ -18,13 +18,13 @@ use keys::{DeviceCertificate, IdentityId, IdentityKey, Signed, Timestamp};
 
 use crate::change::{ChangeError, Refusal, SignedChange};
 use crate::epoch::{Charter, Epoch, EpochError, EpochLog, Member};
-use crate::ids::{ChangeHash, RoomId};
+use crate::ids::{ChangeHash, EntryId, RoomId};
 use crate::role::Role;
 use crate::room::certificates::Certificates;
 use crate::room::document::Document;
 use crate::room::ledger::Ledger;
 use crate::room::waiting::Waiting;
-use crate::schema::{CommandError, RoomEvent, RoomView};
+use crate::schema::{Attachment, CommandError, EntryKind, RoomEvent, RoomView};
 
 /// Whether changes that come from one's own storage are verified again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +177,23 @@ impl Room {
     /// What people see.
     pub fn view(&self) -> RoomView {
         see::view(self)
+    }
+
+    /// The entries that are there and whose name begins like this, sorted, without a look at all others.
+    pub fn find(&self, beginning: &str) -> impl Iterator<Item = (EntryId, EntryKind)> {
+        let names =
+            EntryId::beginning_with(beginning).into_iter().flat_map(|names| self.ledger.entries(names));
+        names.filter_map(|id| Some((id, self.entry_there(&id)?.1.kind())))
+    }
+
+    /// The file of an annotation that is there.
+    pub fn attachment(&self, annotation: &EntryId) -> Option<Attachment> {
+        see::attachment(self, &self.entry_there(annotation)?.0)
+    }
+
+    /// The files of all annotations that are there.
+    pub fn attachments(&self) -> Vec<Attachment> {
+        see::attachments(self)
     }
 }
 

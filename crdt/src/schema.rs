@@ -11,7 +11,7 @@ mod view;
 pub(crate) use check::{FoundOp, History, Operation, OperationId, check};
 pub use command::{Attachment, CommandError, MAX_ANCHOR_BYTES, MAX_TEXT_BYTES, RoomCommand};
 pub(crate) use command::{attachment_from_bytes, attachment_to_bytes, is_anchor, is_text};
-pub use view::{Alternative, Annotation, ChatLine, Field, Note, RoomEvent, RoomView};
+pub use view::{Alternative, Annotation, ChatLine, EntryKind, Field, Note, RoomEvent, RoomView};
 
 /// The version of the document's layout, in its `schema` map.
 pub(crate) const SCHEMA_VERSION: u64 = 1;
@@ -37,6 +37,15 @@ impl Section {
             Self::Annotations => "annotations",
             Self::Notes => "notes",
             Self::Chat => "chat",
+        }
+    }
+
+    /// What its entries are.
+    pub(crate) const fn kind(self) -> EntryKind {
+        match self {
+            Self::Annotations => EntryKind::Annotation,
+            Self::Notes => EntryKind::Note,
+            Self::Chat => EntryKind::Line,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use keys::{DeviceId, IdentityId};
 
@@ -67,7 +68,8 @@ pub(super) struct Ledger {
     pub(super) nodes: Vec<Node>,
     by_hash: HashMap<ChangeHash, Place>,
     by_actor: HashMap<Actor, Vec<Place>>,
-    entries: HashMap<EntryId, OperationId>,
+    /// Sorted, so that one is found by the beginning of its name.
+    entries: BTreeMap<EntryId, OperationId>,
     forks: BTreeMap<Actor, Fork>,
     heads: HashSet<Place>,
     counted: usize,
@@ -101,7 +103,7 @@ impl Ledger {
             nodes: vec![root],
             by_hash: HashMap::from([(first, 0)]),
             by_actor: HashMap::new(),
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             forks: BTreeMap::new(),
             heads: HashSet::from([0]),
             counted: 1,
@@ -250,6 +252,11 @@ impl Ledger {
     /// The operation that made an entry, in a change that may or may not count.
     pub(super) fn entry(&self, id: &EntryId) -> Option<OperationId> {
         self.entries.get(id).copied()
+    }
+
+    /// The names of all entries in this range, of changes that may or may not count.
+    pub(super) fn entries(&self, names: RangeInclusive<EntryId>) -> impl Iterator<Item = EntryId> {
+        self.entries.range(names).map(|(name, _)| *name)
     }
 
     /// The operation of this name in a change that counts, and its change.

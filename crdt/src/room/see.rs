@@ -9,8 +9,8 @@ use crate::pose::Pose;
 use crate::room::Room;
 use crate::room::ledger::{Node, Place};
 use crate::schema::{
-    Alternative, Annotation, ChatLine, Field, Key, Note, Operation, OperationId, RoomEvent, RoomView,
-    Section, attachment_from_bytes,
+    Alternative, Annotation, Attachment, ChatLine, Field, Key, Note, Operation, OperationId, RoomEvent,
+    RoomView, Section, attachment_from_bytes,
 };
 
 /// 9999-12-31T23:59:59.999Z: the last moment that RFC 3339 can write.
@@ -96,10 +96,6 @@ fn annotation(
     if made.has(Key::Removed) {
         return None;
     }
-    let to_attachment = |value: &ScalarValue| match value {
-        ScalarValue::Bytes(bytes) => attachment_from_bytes(bytes),
-        _ => None,
-    };
     let anchor = made.has(Key::Anchor).then(|| field(room, id, made, Key::Anchor, to_text)).flatten();
     let attachment =
         made.has(Key::Attachment).then(|| field(room, id, made, Key::Attachment, to_attachment)).flatten();
@@ -126,6 +122,29 @@ fn to_pose(value: &ScalarValue) -> Option<Pose> {
         ScalarValue::Bytes(bytes) => Pose::from_bytes(bytes),
         _ => None,
     }
+}
+
+fn to_attachment(value: &ScalarValue) -> Option<Attachment> {
+    match value {
+        ScalarValue::Bytes(bytes) => attachment_from_bytes(bytes),
+        _ => None,
+    }
+}
+
+/// The file that an annotation began with; nobody can write this field later.
+pub(super) fn attachment(room: &Room, annotation: &OperationId) -> Option<Attachment> {
+    room.document.field(annotation, Key::Attachment).pop().and_then(|(value, _)| to_attachment(&value))
+}
+
+/// The files of all annotations that nobody removed.
+pub(super) fn attachments(room: &Room) -> Vec<Attachment> {
+    let nodes = room.ledger.counting().map(|place| &room.ledger.nodes[place]);
+    let annotations = nodes.flat_map(|node| &node.operations).filter_map(|operation| match operation {
+        Operation::Write { entry, key: Key::Attachment, .. } => Some(entry.id),
+        _ => None,
+    });
+    let there = annotations.filter(|id| room.document.field(id, Key::Removed).is_empty());
+    there.filter_map(|id| attachment(room, &id)).collect()
 }
 
 /// A field with all that was written to it at the same time. What several wrote alike is no conflict.

@@ -10,8 +10,8 @@ use std::time::Instant;
 use crate::cast::{Person, at, cast, charter, copy, note, pin, pull, say};
 use crate::room::waiting::{MAX_WAITING, MAX_WAITING_PER_DEVICE};
 use crate::{
-    Attachment, CommandError, Pose, Refusal, Role, Room, RoomCommand, RoomError, RoomEvent, RoomView,
-    SignedChange, Trust,
+    Attachment, CommandError, EntryId, EntryKind, Pose, Refusal, Role, Room, RoomCommand, RoomError,
+    RoomEvent, RoomView, SignedChange, Trust,
 };
 
 fn texts(view: &RoomView) -> Vec<&str> {
@@ -76,6 +76,66 @@ fn annotations_move_change_and_go() {
     let gone = RoomCommand::EditAnnotation { id, text: "right knee".into() };
     assert_eq!(c.doctor_tries(gone), Err(RoomError::Command(CommandError::NoEntry(id))));
     assert_eq!(copy(&c.room).view(), c.room.view());
+}
+
+#[test]
+fn an_entry_is_found_without_a_look_at_all_of_the_room() {
+    let mut c = cast();
+    for n in 0..200 {
+        c.doctor.does(&mut c.room, note(&format!("note {n}")));
+    }
+    c.patient.does(&mut c.room, pin("here"));
+    c.patient.does(&mut c.room, say("hello"));
+    let view = c.room.view();
+    let check = |room: &Room, id: EntryId, kind: Option<EntryKind>| {
+        let text = id.to_string();
+        assert_eq!(room.find(&text).collect::<Vec<_>>(), Vec::from_iter(kind.map(|kind| (id, kind))));
+        assert_eq!(room.find(&text[..20]).next(), kind.map(|kind| (id, kind)));
+    };
+    check(&c.room, view.annotations[0].id, Some(EntryKind::Annotation));
+    check(&c.room, view.chat[0].id, Some(EntryKind::Line));
+    view.notes.iter().for_each(|note| check(&c.room, note.id, Some(EntryKind::Note)));
+    assert_eq!(c.room.find("").count(), 202);
+    assert!(c.room.find("not a name").next().is_none());
+
+    let id = view.annotations[0].id;
+    let (started, beginning) = (Instant::now(), id.to_string());
+    (0..50).for_each(|_| assert!(c.room.find(&beginning[..6]).next().is_some()));
+    let (looked_up, started) = (started.elapsed(), Instant::now());
+    (0..50).for_each(|_| assert_eq!(c.room.view().annotations.len(), 1));
+    assert!(looked_up * 5 < started.elapsed(), "{looked_up:?} against {:?}", started.elapsed());
+
+    c.patient.does(&mut c.room, RoomCommand::RemoveAnnotation { id });
+    check(&c.room, id, None);
+}
+
+#[test]
+fn files_of_removed_annotations_are_no_more_of_the_room() {
+    let mut c = cast();
+    let file = |n: u8| Attachment {
+        hash: [n; 32],
+        key: [2; 32],
+        bytes: 1,
+        content_type: "image/png".into(),
+        name: "chest.png".into(),
+    };
+    let mut pinned = Vec::new();
+    for n in 1..=3 {
+        let pose = Pose::at(0.0, 1.0, 0.0).unwrap();
+        let attachment = Some(file(n));
+        let command = RoomCommand::AddAnnotation { text: "x".into(), pose, anchor: None, attachment };
+        let (_, events) = c.doctor.does_with_events(&mut c.room, command);
+        let [RoomEvent::AnnotationAdded { id, .. }] = events[..] else { panic!("{events:?}") };
+        pinned.push(id);
+    }
+    c.doctor.does(&mut c.room, pin("without a file"));
+    assert_eq!(c.room.attachments(), [file(1), file(2), file(3)]);
+    c.doctor.does(&mut c.room, RoomCommand::RemoveAnnotation { id: pinned[1] });
+    for room in [&c.room, &copy(&c.room)] {
+        assert_eq!(room.attachments(), [file(1), file(3)]);
+        assert_eq!(room.attachment(&pinned[0]), Some(file(1)));
+        assert_eq!(room.attachment(&pinned[1]), None);
+    }
 }
 
 #[test]

@@ -174,12 +174,15 @@ impl Room {
         }
     }
 
-    /// The operation that made an entry which is still there.
+    /// The operation that made an entry of this section which is still there.
     fn entry(&self, section: Section, id: &EntryId) -> Option<OperationId> {
+        self.entry_there(id).filter(|(_, found)| *found == section).map(|(entry, _)| entry)
+    }
+
+    /// The operation that made an entry which is still there, and where.
+    pub(super) fn entry_there(&self, id: &EntryId) -> Option<(OperationId, Section)> {
         let entry = self.ledger.entry(id)?;
-        let (_, operation) = self.ledger.find_counting(&entry)?;
-        let there =
-            *operation == Operation::Make(section) && self.document.field(&entry, Key::Removed).is_empty();
-        there.then_some(entry)
+        let (_, Operation::Make(section)) = self.ledger.find_counting(&entry)? else { return None };
+        self.document.field(&entry, Key::Removed).is_empty().then_some((entry, *section))
     }
 }

@@ -147,6 +147,17 @@ impl fmt::Debug for ChatLine {
     }
 }
 
+/// What sort of thing an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// An [`Annotation`].
+    Annotation,
+    /// A [`Note`].
+    Note,
+    /// A [`ChatLine`].
+    Line,
+}
+
 /// Something happened in a room.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crdt::{
-    Attachment, Author, Charter, EntryId, Epoch, Member, Pose, Role, Room, RoomCommand, RoomEvent, RoomId,
-    Trust,
+    Attachment, Author, Charter, EntryId, EntryKind, Epoch, Member, Pose, Role, Room, RoomCommand, RoomEvent,
+    RoomId, Trust,
 };
 use keys::{AuditAction, AuditEvent, DeviceId, IdentityId, Signed, Timestamp, codec};
 use rand_core::Rng;
@@ -212,8 +212,8 @@ impl Node {
                 RoomCommand::MoveAnnotation { id: find_entry(open, &annotation)?.0, pose }
             }
             RoomRequest::Edit { id, text } => match find_entry(open, &id)? {
-                (id, Kind::Annotation) => RoomCommand::EditAnnotation { id, text },
-                (id, Kind::Note) => RoomCommand::EditNote { id, text },
+                (id, EntryKind::Note) => RoomCommand::EditNote { id, text },
+                (id, _) => RoomCommand::EditAnnotation { id, text },
             },
             RoomRequest::Remove { annotation } => {
                 RoomCommand::RemoveAnnotation { id: find_entry(open, &annotation)?.0 }
@@ -329,18 +329,15 @@ impl Node {
     }
 }
 
-enum Kind {
-    Annotation,
-    Note,
-}
+/// The fewest letters of an id that name an entry.
+const MIN_ENTRY_LETTERS: usize = 4;
 
 /// Finds an annotation or a note by its id or the beginning of it.
-fn find_entry(open: &OpenRoom, which: &str) -> Result<(EntryId, Kind), Problem> {
-    let view = open.lock().view();
-    let annotations = view.annotations.iter().map(|a| (a.id, Kind::Annotation));
-    let notes = view.notes.iter().map(|n| (n.id, Kind::Note));
-    let mut found =
-        annotations.chain(notes).filter(|(id, _)| which.len() >= 4 && id.to_string().starts_with(which));
+fn find_entry(open: &OpenRoom, which: &str) -> Result<(EntryId, EntryKind), Problem> {
+    let beginning = Some(which).filter(|which| which.len() >= MIN_ENTRY_LETTERS);
+    let room = open.lock();
+    let named = beginning.into_iter().flat_map(|beginning| room.find(beginning));
+    let mut found = named.filter(|(_, kind)| matches!(kind, EntryKind::Annotation | EntryKind::Note));
     match (found.next(), found.next()) {
         (Some(entry), None) => Ok(entry),
         (None, _) => Err(Problem::not_found("nothing in the room has that id")

@@ -103,9 +103,8 @@ impl Node {
         device: &DeviceId,
         tried: &mut HashSet<[u8; 32]>,
     ) {
-        let view = open.lock().view();
-        let wanted = view.annotations.into_iter().filter_map(|a| a.attachment);
-        for attachment in wanted.filter(|a| a.bytes <= MAX_AUTOMATIC_BYTES) {
+        let wanted = open.lock().attachments();
+        for attachment in wanted.into_iter().filter(|a| a.bytes <= MAX_AUTOMATIC_BYTES) {
             if tried.len() >= MAX_AUTOMATIC_FETCHES || !tried.insert(attachment.hash) {
                 continue;
             }
@@ -140,11 +139,12 @@ impl Node {
     ) -> Result<SaveReport, Problem> {
         let open = self.rooms.resolve(which)?;
         let (id, _) = super::find_entry(&open, &request.annotation)?;
-        let view = open.lock().view();
-        let attachment = view.annotations.into_iter().find(|a| a.id == id).and_then(|a| a.attachment);
+        let (attachment, members) = {
+            let room = open.lock();
+            (room.attachment(&id), room.epochs().members())
+        };
         let attachment = attachment.ok_or_else(|| Problem::not_found("this annotation has no attachment"))?;
-        let members: Vec<DeviceId> =
-            view.members.iter().flat_map(|m| devices_of(self, &m.identity)).collect();
+        let members: Vec<DeviceId> = members.iter().flat_map(|m| devices_of(self, &m.identity)).collect();
         for device in members {
             if self.blobs.has(&attachment.hash).await.tried("look for the attachment")? {
                 break;
