@@ -164,10 +164,6 @@ impl Node {
     ) -> Result<RoomChanged, Problem> {
         let open = self.rooms.resolve(which)?;
         let command = self.command(runtime, &open, request)?;
-        let attached = match &command {
-            RoomCommand::AddAnnotation { attachment: Some(attachment), .. } => Some(attachment.hash),
-            _ => None,
-        };
         let mut room = open.lock();
         let author = Author { device: self.keyring.device(), certificate: self.keyring.certificate() };
         let (change, events) = room
@@ -186,9 +182,7 @@ impl Node {
         open.certified.store(true, Ordering::Release);
         let (id, annotation) = touched(&events);
         let heads = room.heads().iter().map(ToString::to_string).collect();
-        if let Some(hash) = attached {
-            self.own_room_attachment(&open.id, hash);
-        }
+        self.follow_attachments(&open.id, &room, &events);
         drop(room);
         open.tell(events);
         Ok(RoomChanged { room: open.id.to_string(), id, annotation, heads })

@@ -1,10 +1,10 @@
 //! Files attached to annotations: sealed, fetched from whichever member has them, and given to members only.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crdt::{Attachment, Room, RoomId};
+use crdt::{Attachment, Room, RoomEvent, RoomId};
 use keys::DeviceId;
 use tokio::runtime::Handle;
 
@@ -51,24 +51,35 @@ impl Node {
         Ok(attached(&sealed, name, content_type.to_owned()))
     }
 
-    /// Notes which rooms an attachment belongs to, so that their members may fetch it.
-    pub(super) fn own_room_attachments(&self, id: &RoomId, room: &Room) {
-        let view = room.view();
+    /// Notes which files a room holds, so that its members may fetch these and no others.
+    fn own_room_attachments(&self, id: &RoomId, room: &Room) {
+        let attachments = room.attachments();
         let mut owners = write(&self.room_attachments);
-        for attachment in view.annotations.iter().filter_map(|a| a.attachment.as_ref()) {
-            let rooms = owners.entry(attachment.hash).or_default();
-            if !rooms.contains(id) {
-                rooms.push(*id);
-            }
+        owners.retain(|_, rooms| {
+            rooms.retain(|room| room != id);
+            !rooms.is_empty()
+        });
+        for attachment in attachments {
+            own(&mut owners, id, attachment.hash);
         }
     }
 
-    /// Notes one that this home has just attached.
-    pub(super) fn own_room_attachment(&self, id: &RoomId, hash: [u8; 32]) {
-        let mut owners = write(&self.room_attachments);
-        let rooms = owners.entry(hash).or_default();
-        if !rooms.contains(id) {
-            rooms.push(*id);
+    /// Follows what happened in a room: a file is given to members as long as an annotation with it is there. Call it
+    /// under the lock of the room, so that it follows in the order in which things happened.
+    pub(super) fn follow_attachments(&self, id: &RoomId, room: &Room, events: &[RoomEvent]) {
+        for event in events {
+            match event {
+                RoomEvent::AnnotationAdded { id: annotation, .. } => {
+                    if let Some(attachment) = room.attachment(annotation) {
+                        own(&mut write(&self.room_attachments), id, attachment.hash);
+                    }
+                }
+                // Another annotation may hold the same file, so all are looked at.
+                RoomEvent::AnnotationRemoved { .. } | RoomEvent::Withdrawn { .. } => {
+                    return self.own_room_attachments(id, room);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -165,6 +176,14 @@ impl Node {
         let folder = std::path::PathBuf::from(&request.folder);
         let written = blocking(move || write_new_file(&folder, &name, &bytes)).await?;
         Ok(SaveReport { files: vec![written] })
+    }
+}
+
+/// Notes that a room holds a file.
+fn own(owners: &mut HashMap<[u8; 32], Vec<RoomId>>, id: &RoomId, hash: [u8; 32]) {
+    let rooms = owners.entry(hash).or_default();
+    if !rooms.contains(id) {
+        rooms.push(*id);
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crdt::{Refusal, RoomEvent, RoomId, SignedChange, SyncEffect, SyncInput, SyncSession};
+use crdt::{Refusal, RoomId, SignedChange, SyncEffect, SyncInput, SyncSession};
 use keys::{DenyReason, DeviceCertificate, DeviceId, IdentityId, Signed, codec};
 use net::{RoomSender, RoomStream};
 use serde::{Deserialize, Serialize};
@@ -413,9 +413,7 @@ impl Node {
             self.go_back(open, &mut room);
             return Err(problem);
         }
-        if received.events.iter().any(|e| matches!(e, RoomEvent::AnnotationAdded { .. })) {
-            self.own_room_attachments(&open.id, &room);
-        }
+        self.follow_attachments(&open.id, &room, &received.events);
         drop(room);
         open.tell(received.events);
         Ok(())

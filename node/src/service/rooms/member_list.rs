@@ -152,6 +152,7 @@ impl Node {
             self.go_back(open, &mut room);
             return Err(problem);
         }
+        self.follow_attachments(&open.id, &room, &events);
         drop(room);
         if !events.is_empty() {
             open.tell(events);

@@ -136,6 +136,29 @@ async fn an_attachment_that_did_not_come_is_asked_for_at_the_next_meeting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_file_of_a_removed_annotation_is_given_to_nobody_any_more() {
+    let (clinic, patient) = met().await;
+    let hash = attach(&clinic).await;
+    until("the annotation comes", || !patient.view().annotations.is_empty()).await;
+    let pinned = clinic.view().annotations.remove(0);
+    let again = pinned.attachment.clone();
+    let (text, pose) = ("the same file".to_owned(), pinned.pose.value);
+    clinic.command(RoomCommand::AddAnnotation { text, pose, anchor: None, attachment: again });
+    until("both come", || patient.view().annotations.len() == 2).await;
+    let gives = |one: &TestHome, other: &TestHome| one.node().may_fetch_blob(&other.device(), &hash);
+
+    clinic.change(RoomRequest::Remove { annotation: pinned.id.to_string() }).await.expect("removed");
+    until("the removal comes", || patient.view().annotations.len() == 1).await;
+    assert!(gives(&clinic, &patient) && gives(&patient, &clinic), "the other annotation holds it too");
+
+    let last = clinic.view().annotations.remove(0).id.to_string();
+    clinic.change(RoomRequest::Remove { annotation: last }).await.expect("removed");
+    assert!(!gives(&clinic, &patient));
+    until("the removal comes", || patient.view().annotations.is_empty()).await;
+    until("the other home follows", || !gives(&patient, &clinic)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_removed_member_asks_is_refused_and_counted_in_one_entry() {
     const KNOCKS: u64 = 12;
     let (clinic, patient) = met().await;
