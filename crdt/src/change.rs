@@ -15,6 +15,7 @@ pub(crate) use raw::{MAX_REFERENCES, check_shape, chunk_hash};
 pub use refusal::Refusal;
 
 use crate::ids::{Actor, ChangeHash, RoomId};
+use crate::room::Amount;
 
 /// The most bytes of a raw change: seven texts of the largest size.
 pub const MAX_CHANGE_BYTES: usize = 60 * 1024;
@@ -142,6 +143,11 @@ impl SignedChange {
     /// About how many bytes [`SignedChange::to_bytes`] gives, and never fewer.
     pub fn encoded_len(&self) -> usize {
         self.0.signed.body().len() + SIGNATURE_OVERHEAD_BYTES
+    }
+
+    /// What it takes of a room.
+    pub(crate) fn amount(&self) -> Amount {
+        Amount { changes: 1, bytes: self.encoded_len() }
     }
 
     /// Its name, by which other changes build on it.

@@ -26,7 +26,7 @@ pub use epoch::{
 pub use ids::{ChangeHash, EntryId, ParseRoomIdError, RoomId};
 pub use pose::{MAX_COORDINATE_M, Pose, PoseError};
 pub use role::{ParseRoleError, Role};
-pub use room::{Received, Room, RoomError, Trust};
+pub use room::{Amount, MAX_ROOM, MAX_SHARE, Received, Room, RoomError, Trust};
 pub use schema::{
     Alternative, Annotation, Attachment, ChatLine, CommandError, EntryKind, Field, MAX_ANCHOR_BYTES,
     MAX_TEXT_BYTES, Note, RoomCommand, RoomEvent, RoomView,

@@ -8,6 +8,7 @@ mod members;
 mod receive;
 mod resolve;
 mod see;
+mod usage;
 mod waiting;
 mod write;
 
@@ -23,6 +24,9 @@ use crate::role::Role;
 use crate::room::certificates::Certificates;
 use crate::room::document::Document;
 use crate::room::ledger::Ledger;
+use crate::room::receive::Origin;
+use crate::room::usage::Usage;
+pub use crate::room::usage::{Amount, MAX_ROOM, MAX_SHARE};
 use crate::room::waiting::Waiting;
 use crate::schema::{Attachment, CommandError, EntryKind, RoomEvent, RoomView};
 
@@ -91,6 +95,7 @@ pub struct Room {
     ledger: Ledger,
     document: Document,
     waiting: Waiting,
+    usage: Usage,
     /// Changes that automerge could not apply although they passed every check.
     broken: HashSet<ChangeHash>,
 }
@@ -122,7 +127,7 @@ impl Room {
         trust: Trust,
     ) -> Result<Self, RoomError> {
         let mut room = Self::empty(EpochLog::from_entries(epochs)?)?;
-        room.take(changes, &certificates, trust);
+        room.take(changes, &certificates, Origin::Storage(trust));
         Ok(room)
     }
 
@@ -130,7 +135,7 @@ impl Room {
         let document = Document::new(&epochs.room()).map_err(|_| RoomError::Document)?;
         let ledger = Ledger::new(document.first());
         let (certificates, waiting, broken) = (Certificates::default(), Waiting::default(), HashSet::new());
-        Ok(Self { epochs, certificates, ledger, document, waiting, broken })
+        Ok(Self { epochs, certificates, ledger, document, waiting, usage: Usage::default(), broken })
     }
 
     /// Its name.
@@ -167,6 +172,16 @@ impl Room {
     /// Whether nobody has written anything.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How much it holds of the [`MAX_ROOM`] that it may.
+    pub const fn amount(&self) -> Amount {
+        self.usage.all()
+    }
+
+    /// Why this member, whatever its role, can write nothing more: [`Refusal::RoomFull`] or [`Refusal::ShareUsed`].
+    pub fn fullness(&self, member: &IdentityId) -> Option<Refusal> {
+        self.usage.own(member)
     }
 
     /// Whether this change counts here. The first change, which every copy makes by itself, does.

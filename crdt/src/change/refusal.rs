@@ -66,7 +66,20 @@ pub enum Refusal {
     /// Touches something that is not there, or that nobody may touch.
     #[error("change touches what is not there or fixed")]
     Target,
+    /// The room holds as much as a room may.
+    #[error("the room holds as much as a room may")]
+    RoomFull,
+    /// Its author has written as much of the room as one member may.
+    #[error("author has written as much of the room as one member may")]
+    ShareUsed,
     /// Already refused once, or more changes wait than may.
     #[error("too many changes wait")]
     Full,
+}
+
+impl Refusal {
+    /// Whether it is no fault of the change, but there is no room left for it.
+    pub const fn is_for_want_of_room(&self) -> bool {
+        matches!(self, Self::RoomFull | Self::ShareUsed)
+    }
 }

@@ -7,6 +7,7 @@ use crate::ids::ChangeHash;
 use crate::role::Role;
 use crate::room::document::Document;
 use crate::room::ledger::Ledger;
+use crate::room::receive::Origin;
 use crate::room::resolve::resolve;
 use crate::room::waiting::For;
 use crate::room::{Room, RoomError, Trust};
@@ -151,7 +152,11 @@ impl Room {
         self.ledger.retired.extend(&before.retired);
         let (counted, held): (Vec<_>, Vec<_>) =
             before.nodes.into_iter().partition(|node| node.counts || node.change.is_none());
-        self.take(counted.into_iter().filter_map(|node| node.change), &[], Trust::Checked);
+        // What is stored stays stored.
+        let stored = std::mem::take(&mut self.usage);
+        let counted = counted.into_iter().filter_map(|node| node.change);
+        self.take(counted, &[], Origin::Storage(Trust::Checked));
+        self.usage = stored;
         // Those that did not count are not stored: what counts of them now is told by the next `receive`.
         for change in held.into_iter().filter_map(|node| node.change).chain(waited.drain()) {
             self.waiting.add(change, For::Epoch(0));

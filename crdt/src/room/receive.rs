@@ -12,11 +12,31 @@ use crate::room::document::{self, Document};
 use crate::room::ledger::{Ledger, Node, Place};
 use crate::room::resolve::{Resolved, counts_at_once, resolve};
 use crate::room::waiting::For;
-use crate::room::{Received, Room, Trust, see};
+use crate::room::{Amount, Received, Room, Trust, see};
 use crate::schema::{self, RoomEvent};
 
 /// The most changes that are kept although they do not count; a change of a remaining member may admit them.
 const MAX_HELD: usize = 256;
+
+/// Where changes come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// This copy's own storage: there was room for them when they were stored.
+    Storage(Trust),
+    /// Others.
+    Others,
+}
+
+/// Changes on their way into the room.
+struct Intake<'a> {
+    origin: Origin,
+    /// Certificates that came along, by digest.
+    offered: HashMap<[u8; 32], &'a Signed<DeviceCertificate>>,
+    /// Those to be looked at next, and whether their signatures were verified.
+    queue: VecDeque<(SignedChange, bool)>,
+    entered: Vec<Place>,
+    received: Received,
+}
 
 /// What a change is.
 pub(super) enum Judged {
@@ -39,36 +59,40 @@ impl Room {
         certificates: &[Signed<DeviceCertificate>],
         _now: Timestamp,
     ) -> Received {
-        self.take(changes.into_iter(), certificates, Trust::Nothing)
+        self.take(changes.into_iter(), certificates, Origin::Others)
     }
 
     pub(super) fn take(
         &mut self,
         changes: impl Iterator<Item = SignedChange>,
         certificates: &[Signed<DeviceCertificate>],
-        trust: Trust,
+        origin: Origin,
     ) -> Received {
-        let offered: HashMap<_, _> = certificates.iter().map(|signed| (signed.digest(), signed)).collect();
-        let verified = trust == Trust::Checked;
-        let mut received = Received::default();
-        let mut entered = Vec::new();
+        let verified = origin == Origin::Storage(Trust::Checked);
         // Once the room is frozen no epoch is waited for.
         let known = if self.epochs.is_frozen() { u64::MAX } else { self.epochs.number() };
         let ready = self.waiting.take_for_epoch(known);
-        let mut queue: VecDeque<_> = ready.into_iter().map(|change| (change, true)).collect();
+        let mut intake = Intake {
+            origin,
+            offered: certificates.iter().map(|signed| (signed.digest(), signed)).collect(),
+            queue: ready.into_iter().map(|change| (change, true)).collect(),
+            entered: Vec::new(),
+            received: Received::default(),
+        };
         let mut own = Vec::new();
         for change in changes {
             if verified {
                 own.push((change.hash(), change.actor()));
             }
-            queue.push_back((change, verified));
-            while let Some((change, verified)) = queue.pop_front() {
-                self.step(change, verified, &offered, &mut queue, &mut entered, &mut received);
+            intake.queue.push_back((change, verified));
+            while let Some((change, verified)) = intake.queue.pop_front() {
+                self.step(change, verified, &mut intake);
             }
         }
-        while let Some((change, verified)) = queue.pop_front() {
-            self.step(change, verified, &offered, &mut queue, &mut entered, &mut received);
+        while let Some((change, verified)) = intake.queue.pop_front() {
+            self.step(change, verified, &mut intake);
         }
+        let Intake { entered, mut received, .. } = intake;
         self.ledger.retire(&own);
         self.settle(&entered, &mut received);
         self.certificates.tidy(|| self.waiting.certificates());
@@ -76,17 +100,9 @@ impl Room {
         received
     }
 
-    fn step(
-        &mut self,
-        change: SignedChange,
-        verified: bool,
-        offered: &HashMap<[u8; 32], &Signed<DeviceCertificate>>,
-        queue: &mut VecDeque<(SignedChange, bool)>,
-        entered: &mut Vec<Place>,
-        received: &mut Received,
-    ) {
+    fn step(&mut self, change: SignedChange, verified: bool, intake: &mut Intake<'_>) {
         let digest = change.certificate();
-        if let Some(certificate) = offered.get(digest) {
+        if let Some(certificate) = intake.offered.get(digest) {
             self.certificates.add(*digest, certificate);
         }
         let hash = change.hash();
@@ -94,14 +110,20 @@ impl Room {
             Ok(Judged::Known) => {}
             Ok(Judged::Waits(lacks)) => self.waiting.add(change, lacks),
             Ok(Judged::Fits(node)) => {
+                let full = self.usage.received(&node.author).filter(|_| intake.origin == Origin::Others);
+                if let Some(full) = full {
+                    return intake.received.refused.push((hash, full));
+                }
+                self.usage.add(node.author, change.amount());
                 let place = self.ledger.enter(*node);
-                entered.push(place);
+                intake.entered.push(place);
                 if counts_at_once(&self.ledger, &self.epochs, place) {
                     self.ledger.count(place);
                 }
-                queue.extend(self.waiting.take_for(&hash).into_iter().map(|change| (change, true)));
+                let waited = self.waiting.take_for(&hash).into_iter();
+                intake.queue.extend(waited.map(|change| (change, true)));
             }
-            Err(refusal) => received.refused.push((hash, refusal)),
+            Err(refusal) => intake.received.refused.push((hash, refusal)),
         }
     }
 
@@ -130,12 +152,38 @@ impl Room {
             }
         }
         received.evidence = self.new_evidence(entered);
+        self.account(entered, &resolved.admitted, &received.evidence);
         for change in received.accepted.iter().chain(&received.evidence) {
-            received.new_certificates.extend(self.certificates.need(change.certificate()));
+            received.new_certificates.extend(self.note_need(change));
         }
         if self.ledger.held() > 2 * MAX_HELD {
             self.ledger.forget_held(MAX_HELD);
         }
+    }
+
+    /// Counts what is stored now: what was entered was counted, and what does not count of it is not stored unless it
+    /// is evidence; what had been entered before may count now.
+    fn account(&mut self, entered: &[Place], admitted: &[Place], evidence: &[SignedChange]) {
+        let evidence: HashSet<_> = evidence.iter().map(SignedChange::hash).collect();
+        let entered_now: HashSet<_> = entered.iter().collect();
+        let amount = |node: &Node| node.change.as_ref().map(SignedChange::amount).unwrap_or_default();
+        for node in entered.iter().map(|place| &self.ledger.nodes[*place]) {
+            if !node.counts && !evidence.contains(&node.hash) {
+                self.usage.remove(&node.author, amount(node));
+            }
+        }
+        for place in admitted.iter().filter(|place| !entered_now.contains(place)) {
+            let node = &self.ledger.nodes[*place];
+            self.usage.add(node.author, amount(node));
+        }
+    }
+
+    /// Notes that a change needs its certificate; gives it, counted as its author's, when that is new.
+    pub(super) fn note_need(&mut self, change: &SignedChange) -> Option<Signed<DeviceCertificate>> {
+        let author = self.certificates.identity(change.certificate(), &change.device())?;
+        let certificate = self.certificates.need(change.certificate())?;
+        self.usage.add(author, Amount { changes: 0, bytes: certificate.body().len() });
+        Some(certificate)
     }
 
     /// Brings the document up to what counts now, and tells what happened.

@@ -2,6 +2,7 @@
 
 mod cheats;
 mod closing;
+mod limits;
 mod merging;
 mod refusals;
 

@@ -53,6 +53,9 @@ impl Room {
         if !role.rights().covers(needs) {
             return Err(not_allowed(role, needs).into());
         }
+        if let Some(full) = self.usage.own(&certificate.identity) {
+            return Err(full.into());
+        }
         let digest = author.certificate.digest();
         let epoch = self.epochs.number();
         let parents = self.build_on(&actor, &mut edit);
@@ -70,7 +73,8 @@ impl Room {
         let change = SignedChange::sign(self.id(), epoch, session, author, raw)?;
         self.certificates.add(digest, author.certificate);
         let events = self.enter_own(&change)?;
-        self.certificates.need(&digest);
+        self.usage.add(certificate.identity, change.amount());
+        self.note_need(&change);
         Ok((change, events))
     }
 

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::{Context, output};
 use crate::api::types::{
     ConflictingText, CreateRoomRequest, InviteRequest, JoinRequest, Place, RoomAnnotation, RoomChanged,
-    RoomList, RoomMember, RoomRequest, RoomState, RoomText, RoomTicket, SaveAttachmentRequest, SaveReport,
+    RoomList, RoomMember, RoomRequest, RoomSize, RoomState, RoomText, RoomTicket, SaveAttachmentRequest,
+    SaveReport,
 };
 use crate::client::Client;
 use crate::service::problem::{Problem, Tried};
@@ -279,8 +280,17 @@ async fn show(context: &Context, room: &str) -> Result<(), Problem> {
     };
     let role = state.role.clone().unwrap_or_else(|| "removed".to_owned());
     output::line(&format!("{} · {} · you are {role} · member list {}", state.name, state.scene, state.epoch));
+    if let Some(reason) = &state.size.full {
+        let RoomSize { changes, max_changes, .. } = state.size;
+        output::line(&format!("nothing more can be written: {reason} ({changes} of {max_changes} changes)"));
+    }
     let member = |m: &RoomMember| {
-        let met = if m.in_sync { "in step" } else { "" };
+        let met = match (m.in_sync, m.full) {
+            (true, true) => "in step, full",
+            (true, false) => "in step",
+            (false, true) => "full",
+            (false, false) => "",
+        };
         [
             m.name.clone().unwrap_or_default(),
             m.role.clone(),

@@ -367,6 +367,10 @@ fn room_event(room: &RoomId, who: String, action: AuditAction, count: u64) -> (T
 fn room_problem(action: &str, error: crdt::RoomError) -> Problem {
     match error {
         crdt::RoomError::NotTheOwner => Problem::denied(format!("cannot {action}")).because(error),
+        crdt::RoomError::Refused(reason) if reason.is_for_want_of_room() => {
+            Problem::failed(format!("cannot {action}: {reason}"))
+                .next("go on in a new room: metaclinic room create NAME")
+        }
         crdt::RoomError::Refused(reason) => Problem::denied(format!("cannot {action}: {reason}"))
             .next("see your role with: metaclinic room show ROOM"),
         other => Problem::wrong_use(format!("cannot {action}")).because(other),

@@ -78,6 +78,8 @@ pub(crate) struct RoomState {
     pub role: Option<String>,
     /// Number of the member list.
     pub epoch: u64,
+    /// How much it holds and may hold.
+    pub size: RoomSize,
     /// Who is in it.
     pub members: Vec<RoomMember>,
     /// What is fixed in space.
@@ -88,6 +90,21 @@ pub(crate) struct RoomState {
     pub chat: Vec<RoomText>,
     /// Hashes of the newest changes; equal heads mean equal rooms.
     pub heads: Vec<String>,
+}
+
+/// How much a room holds and may hold.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct RoomSize {
+    /// Changes, of which none is ever removed.
+    pub changes: u64,
+    /// Bytes of these changes.
+    pub bytes: u64,
+    /// The most changes; one member writes half of them at most.
+    pub max_changes: u64,
+    /// The most bytes; one member writes half of them at most.
+    pub max_bytes: u64,
+    /// Why this home can write nothing more, whatever its role; none while there is room.
+    pub full: Option<String>,
 }
 
 /// A member.
@@ -101,6 +118,8 @@ pub(crate) struct RoomMember {
     pub role: String,
     /// Whether it is connected and in step now.
     pub in_sync: bool,
+    /// Whether there is no room left for what it writes.
+    pub full: bool,
 }
 
 /// An annotation.

@@ -11,13 +11,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crdt::{Refusal, RoomId, SignedChange, SyncEffect, SyncInput, SyncSession};
-use keys::{DenyReason, DeviceCertificate, DeviceId, IdentityId, Signed, codec};
+use crdt::{ChangeHash, Refusal, RoomId, SignedChange, SyncEffect, SyncInput, SyncSession};
+use keys::{
+    AuditAction, AuditEvent, DenyReason, DeviceCertificate, DeviceId, IdentityId, Outcome, Signed, Timestamp,
+    codec,
+};
 use net::{RoomSender, RoomStream};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, OpenRoom, Problem, StoredEntry, Tried, devices_of, lock, read};
+use super::{Node, OpenRoom, Problem, StoredEntry, Tried, devices_of, lock, read, room_event};
 use crate::clock;
 use crate::service::blocking;
 
@@ -397,18 +400,15 @@ impl Node {
     ) -> Result<(), Problem> {
         let mut room = open.lock();
         let received = room.receive(changes, certificates, clock::now());
-        for (_, refusal) in &received.refused {
-            tracing::debug!(%refusal, "a change of a room was refused");
-            self.note_refusal(Some(*from), denial(refusal));
-        }
+        let trail = self.note_refused(open, from, &received.refused);
         let mut entries: Vec<StoredEntry> =
             received.new_certificates.into_iter().map(StoredEntry::Certificate).collect();
         let kept = received.accepted.into_iter().chain(received.evidence);
         entries.extend(kept.map(StoredEntry::Change));
-        if entries.is_empty() {
+        if entries.is_empty() && trail.is_empty() {
             return Ok(());
         }
-        if let Err(problem) = self.append(&open.id, &entries, Vec::new()) {
+        if let Err(problem) = self.append(&open.id, &entries, trail) {
             // What could not be kept must come again.
             self.go_back(open, &mut room);
             return Err(problem);
@@ -417,6 +417,34 @@ impl Node {
         drop(room);
         open.tell(received.events);
         Ok(())
+    }
+}
+
+impl Node {
+    /// Notes refused changes. What there is no room for comes again and again, from everyone who holds it: of that
+    /// the trail says once between two starts that it began, with the entry that is returned.
+    fn note_refused(
+        &self,
+        open: &OpenRoom,
+        from: &DeviceId,
+        refused: &[(ChangeHash, Refusal)],
+    ) -> Vec<(Timestamp, AuditEvent)> {
+        let mut without_room = 0;
+        for (_, refusal) in refused {
+            tracing::debug!(%refusal, "a change of a room was refused");
+            if refusal.is_for_want_of_room() {
+                without_room += 1;
+            } else {
+                self.note_refusal(Some(*from), denial(refusal));
+            }
+        }
+        if without_room == 0 || open.full_noted.swap(true, Ordering::Relaxed) {
+            return Vec::new();
+        }
+        tracing::warn!(changes = without_room, "a room takes no more changes of a member");
+        let mut event = room_event(&open.id, from.to_string(), AuditAction::RoomRefuse, without_room);
+        event.1.outcome = Outcome::Denied(DenyReason::RateLimited);
+        vec![event]
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct OpenRoom {
     store: Store,
     /// Whether this device's present certificate is stored with the room: changes that name it open again only then.
     pub(super) certified: AtomicBool,
+    /// The trail says that there was no room for changes.
+    pub(super) full_noted: AtomicBool,
     /// Tells watchers what happened.
     events: broadcast::Sender<RoomEvent>,
     /// Counts changes, so that sessions see that there is something to send.
@@ -68,6 +70,7 @@ impl OpenRoom {
             room: Mutex::new(room),
             store,
             certified: AtomicBool::new(certified),
+            full_noted: AtomicBool::new(false),
             events: broadcast::Sender::new(WATCHER_EVENTS),
             revision: watch::Sender::new(0),
             session,

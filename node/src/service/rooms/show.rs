@@ -1,12 +1,14 @@
 //! Rooms as the API shows them.
 
-use crdt::{Annotation, Field, RoomView};
+use std::collections::HashSet;
+
+use crdt::{Annotation, Field, MAX_ROOM, Room, RoomView};
 use keys::IdentityId;
 
 use super::{Node, OpenRoom, Problem, devices_of, read};
 use crate::api::types::{
     ConflictingPosition, ConflictingText, NearestAnchor, RoomAnnotation, RoomAttachment, RoomList,
-    RoomMember, RoomState, RoomSummary, RoomText,
+    RoomMember, RoomSize, RoomState, RoomSummary, RoomText,
 };
 use crate::clock;
 
@@ -36,9 +38,12 @@ impl Node {
     /// [`Problem`] when there is no such room.
     pub(crate) async fn room_show(&self, which: &str) -> Result<RoomState, Problem> {
         let open = self.rooms.resolve(which)?;
-        let (view, role) = {
+        let own = self.keyring.identity().id();
+        let (view, role, size, full) = {
             let room = open.lock();
-            (room.view(), self.role_in(&room, &self.keyring.identity().id()))
+            let members = room.epochs().members().into_iter().map(|m| m.identity);
+            let full: HashSet<_> = members.filter(|m| room.fullness(m).is_some()).collect();
+            (room.view(), self.role_in(&room, &own), shown_size(&room, &own), full)
         };
         let mut annotations = Vec::with_capacity(view.annotations.len());
         for (annotation, placed) in view.annotations.iter().zip(scenes::AnnotationView::of_room(&view)) {
@@ -57,7 +62,8 @@ impl Node {
             scene: view.scene.clone(),
             role: role.map(|r| r.to_string()),
             epoch: view.epoch,
-            members: self.members(&open, &view),
+            size,
+            members: self.members(&open, &view, &full),
             annotations,
             notes: view
                 .notes
@@ -87,7 +93,7 @@ impl Node {
         })
     }
 
-    fn members(&self, open: &OpenRoom, view: &RoomView) -> Vec<RoomMember> {
+    fn members(&self, open: &OpenRoom, view: &RoomView, full: &HashSet<IdentityId>) -> Vec<RoomMember> {
         let own = self.keyring.identity().id();
         let name = |identity: &IdentityId| {
             if *identity == own {
@@ -102,6 +108,7 @@ impl Node {
                 name: name(&m.identity),
                 role: m.role.to_string(),
                 in_sync: self.in_sync(open, &m.identity),
+                full: full.contains(&m.identity),
             })
             .collect()
     }
@@ -110,6 +117,17 @@ impl Node {
     fn in_sync(&self, open: &OpenRoom, identity: &IdentityId) -> bool {
         *identity == self.keyring.identity().id()
             || devices_of(self, identity).iter().any(|d| self.rooms.sessions.in_sync(&open.id, d))
+    }
+}
+
+fn shown_size(room: &Room, own: &IdentityId) -> RoomSize {
+    let amount = room.amount();
+    RoomSize {
+        changes: amount.changes as u64,
+        bytes: amount.bytes as u64,
+        max_changes: MAX_ROOM.changes as u64,
+        max_bytes: MAX_ROOM.bytes as u64,
+        full: room.fullness(own).map(|refusal| refusal.to_string()),
     }
 }
 

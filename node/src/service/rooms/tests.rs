@@ -76,3 +76,21 @@ async fn a_room_that_was_left_half_changed_is_read_again_from_the_store() {
     assert_eq!(clinic.said(), ["kept", "afterwards"]);
     homes::until("both come", || patient.said() == clinic.said()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shown_room_says_how_much_it_holds_and_may_hold() {
+    let (clinic, patient) = met().await;
+    patient.say("one").await;
+    clinic.say("two").await;
+    homes::until("both come", || clinic.said().len() == 2 && patient.said().len() == 2).await;
+    for home in [&clinic, &patient] {
+        let shown = home.node().room_show(ROOM).await.expect("shown");
+        assert_eq!((shown.size.changes, shown.size.max_changes, shown.size.max_bytes), (2, 40_000, 64 << 20));
+        assert!((400..8_000).contains(&shown.size.bytes), "{:?}", shown.size);
+        assert!(shown.size.full.is_none() && shown.members.iter().all(|member| !member.full));
+    }
+    let full = room_problem("change the room", crdt::RoomError::Refused(crdt::Refusal::RoomFull));
+    assert_eq!(full.kind.exit_code(), 1);
+    assert!(full.message.contains("as much as a room may"), "{full}");
+    assert!(full.next.is_some_and(|next| next.contains("room create")));
+}

@@ -37,7 +37,7 @@ async fn here(home: &TestHome, hash: &[u8; 32]) -> bool {
 }
 
 /// How often this home has refused somebody something.
-fn refused(home: &TestHome) -> u64 {
+fn refused_by(home: &TestHome) -> u64 {
     home.node().write_refusals();
     let trail = home.node().audit_show(None, 1_000).expect("a trail");
     trail.entries.iter().filter(|entry| entry.action == "refuse").map(|entry| entry.count).sum()
@@ -65,7 +65,7 @@ async fn writes_before_and_after_a_renewed_certificate_open_again_and_reach_othe
     introduce(&clinic, &patient);
     meet(&patient, &clinic).await;
     until("it comes", || clinic.said() == patient.said()).await;
-    assert_eq!(refused(&clinic), 0);
+    assert_eq!(refused_by(&clinic), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +121,7 @@ async fn an_attachment_that_did_not_come_is_asked_for_at_the_next_meeting() {
     let owners = write(&clinic.node().room_attachments).remove(&hash).expect("noted");
     meet(&patient, &clinic).await;
     until("the annotation comes", || !patient.view().annotations.is_empty()).await;
-    until("it is asked for and refused", || refused(&clinic) > 0).await;
+    until("it is asked for and refused", || refused_by(&clinic) > 0).await;
     assert!(!here(&patient, &hash).await);
 
     part(&clinic, &patient).await;
@@ -183,4 +183,21 @@ async fn what_a_removed_member_asks_is_refused_and_counted_in_one_entry() {
     let who = patient.device().to_string();
     assert_eq!(counts.len(), 2, "{added:?}");
     assert!(counts.iter().all(|(device, count)| *device == who && *count == KNOCKS), "{added:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_room_takes_no_more_is_in_the_trail_once() {
+    let (clinic, patient) = met().await;
+    let (node, open, from) = (clinic.node(), clinic.room(), patient.device());
+    let refused = |refusal| vec![(ChangeHash::from_bytes([1; 32]), refusal); 3];
+    let written = node.note_refused(&open, &from, &refused(Refusal::ShareUsed));
+    let [(_, event)] = written.as_slice() else { panic!("{written:?}") };
+    assert_eq!((event.action, event.count, &event.who), (AuditAction::RoomRefuse, 3, &from.to_string()));
+    assert_eq!(event.outcome, Outcome::Denied(DenyReason::RateLimited));
+    for again in [Refusal::ShareUsed, Refusal::RoomFull] {
+        assert!(node.note_refused(&open, &from, &refused(again)).is_empty());
+    }
+    let before = refused_by(&clinic);
+    assert!(node.note_refused(&open, &from, &refused(Refusal::ReadOnly)).is_empty());
+    assert_eq!(refused_by(&clinic), before + 3, "other refusals are counted as ever");
 }
