@@ -6,7 +6,8 @@ SHELL := /bin/bash
 # Where Rust's installer puts cargo, in case this shell does not search there yet.
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
 
-BUILD := --workspace --bins --tests --locked
+# Every part that a feature adds is built and tested; a plain release build has the default ones.
+BUILD := --workspace --bins --tests --all-features --locked
 # Without a person at the terminal the demo ends by itself.
 DEMO_ARGS ?= $(if $(CI),--headless)
 
@@ -22,11 +23,11 @@ demo: setup build ## two nodes on this machine meet, pair and share a record (op
 
 test: setup-test lint build ## check format and lints, then run every test
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	  set -x; cargo nextest run --workspace --locked; \
+	  set -x; cargo nextest run --workspace --all-features --locked; \
 	else \
-	  set -x; cargo test --workspace --locked --lib --bins --tests; \
+	  set -x; cargo test --workspace --all-features --locked --lib --bins --tests; \
 	fi
-	cargo test --workspace --locked --doc
+	cargo test --workspace --all-features --locked --doc
 
 install: setup ## install the program `metaclinic` for this user (an optimised build: takes longer)
 	cargo install --path node --locked
@@ -36,7 +37,7 @@ build: setup ## build everything that demo and tests need
 
 lint: setup-test ## check format and lints only
 	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check; fi
-	@if cargo clippy --version >/dev/null 2>&1; then set -x; cargo clippy --workspace --all-targets --locked -- -D warnings; fi
+	@if cargo clippy --version >/dev/null 2>&1; then set -x; cargo clippy --workspace --all-targets --all-features --locked -- -D warnings; cargo clippy -p metaclinic --locked -- -D warnings; fi
 
 setup: ## install what building lacks on this machine
 	@.ci/setup build

@@ -3,4 +3,9 @@
 //!
 //! Research software: what it says is for a clinician to check, not a diagnosis.
 
+mod backend;
+mod card;
 pub mod ecg;
+
+pub use backend::{Backend, UnknownBackend};
+pub use card::{About, LearnedFigures, Model, ModelCard, ModelError, RecordingRow, Row, sha256};

@@ -2,6 +2,7 @@
 //! process by the CLI when no daemon runs.
 
 mod audit;
+mod diagnose;
 mod fhir;
 mod grants;
 mod guard;
@@ -55,6 +56,7 @@ pub(crate) enum Transport {
         grants::revoke,
         audit::show,
         audit::verify,
+        diagnose::ecg,
         rooms::list,
         rooms::create,
         rooms::join,
@@ -89,6 +91,7 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/grants/{id}", delete(grants::revoke))
         .route("/audit", get(audit::show))
         .route("/audit/verify", post(audit::verify))
+        .route("/diagnose/ecg", post(diagnose::ecg))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/join", post(rooms::join))
         .route("/rooms/{room}", get(rooms::show))

@@ -2,9 +2,11 @@
 
 mod audit;
 mod demo;
+mod diagnose;
 mod grant;
 mod identity;
 mod init;
+mod models;
 mod output;
 mod pair;
 mod passphrase;
@@ -78,6 +80,12 @@ enum Command {
     /// The environments that rooms take place in
     #[command(subcommand)]
     Scene(scene::SceneCommand),
+    /// Read signals with models on this device
+    #[command(subcommand)]
+    Diagnose(diagnose::DiagnoseCommand),
+    /// The models of this program: cards, checks, measurements
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
     /// Show and check the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -155,6 +163,8 @@ async fn dispatch(cli: Cli) -> Result<(), Problem> {
             scene::list(&context);
             Ok(())
         }
+        Command::Diagnose(command) => diagnose::run(&context, command).await,
+        Command::Models(command) => models::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }

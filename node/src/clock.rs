@@ -19,6 +19,12 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
         .unwrap_or_else(|_| "beyond the calendar".to_owned())
 }
 
+/// The day of `time` in UTC, as YYYY-MM-DD.
+#[cfg(feature = "train")]
+pub(crate) fn date(time: Timestamp) -> String {
+    rfc3339(time).chars().take(10).collect()
+}
+
 /// The operating system's random numbers. The process ends if it has none: no key may be made without.
 pub(crate) fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)

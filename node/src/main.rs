@@ -7,7 +7,6 @@ mod clock;
 mod config;
 mod daemon;
 mod home;
-#[cfg_attr(not(test), expect(dead_code, reason = "no command draws a picture yet"))]
 mod picture;
 mod service;
 mod telemetry;

@@ -5,6 +5,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod consents;
+pub(crate) mod ecg;
 pub(crate) mod exchange;
 pub(crate) mod identity;
 pub(crate) mod network;

@@ -3,6 +3,7 @@
 mod api;
 mod commands;
 mod demo;
+mod diagnose;
 mod exchange;
 mod faults;
 mod homes;

@@ -1,7 +1,12 @@
-//! How well beats are found: matched one to one with those a cardiologist marked, as ANSI/AAMI EC57:2012
-//! asks (gross and per record).
+//! How well beats are found and named: matched one to one with those a cardiologist marked, as ANSI/AAMI
+//! EC57:2012 asks (gross and per record).
 
 use std::fmt;
+use std::ops::Range;
+
+use super::detection::Beat;
+use super::rhythm::BeatClass;
+use super::signal::EcgSignal;
 
 /// How far a found beat may lie from the marked one, in seconds (ANSI/AAMI EC57:2012).
 pub const TOLERANCE_S: f64 = 0.150;
@@ -56,74 +61,127 @@ pub fn match_beats(reference: &[usize], detected: &[usize], tolerance: usize) ->
     matched
 }
 
-/// The figures of one recording.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordRow {
-    /// The recording's name in its data set.
-    pub record: String,
-    /// Marked beats that were found.
-    pub found: usize,
-    /// Marked beats that were not found.
-    pub missed: usize,
-    /// Found beats that nobody marked.
-    pub extra: usize,
+/// A recording with the beats that a cardiologist marked.
+#[derive(Clone)]
+pub struct LabelledRecording {
+    /// Its name in the data set.
+    pub name: String,
+    /// Whose it is: recordings of one patient are never on both sides of a split.
+    pub patient: String,
+    /// The signal.
+    pub signal: EcgSignal,
+    /// Marked beats, ascending: sample and class.
+    pub beats: Vec<(usize, BeatClass)>,
+    /// Stretches in samples that do not count: ventricular flutter and fibrillation have no beats (EC57).
+    pub excluded: Vec<Range<usize>>,
 }
 
-impl RecordRow {
-    /// The figures of one recording, from its matched beats.
-    pub fn new(record: &str, matched: &MatchedBeats) -> RecordRow {
-        RecordRow {
-            record: record.to_owned(),
-            found: matched.pairs.len(),
-            missed: matched.missed.len(),
-            extra: matched.extra.len(),
-        }
-    }
-
-    /// The share of marked beats that were found, 0 to 1.
-    pub fn sensitivity(&self) -> f64 {
-        share(self.found, self.missed)
-    }
-
-    /// The share of found beats that were marked, 0 to 1.
-    pub fn precision(&self) -> f64 {
-        share(self.found, self.extra)
-    }
-}
-
-/// The figures of a data set, a row a recording; `Display` is a plain table with the gross figures last.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecordTable {
-    /// A row for each recording.
-    pub rows: Vec<RecordRow>,
-}
-
-impl RecordTable {
-    /// All recordings as if they were one: the gross statistics of EC57.
-    pub fn gross(&self) -> RecordRow {
-        let sum = |pick: fn(&RecordRow) -> usize| self.rows.iter().map(pick).sum();
-        RecordRow {
-            record: "gross".to_owned(),
-            found: sum(|row| row.found),
-            missed: sum(|row| row.missed),
-            extra: sum(|row| row.extra),
-        }
-    }
-}
-
-impl fmt::Display for RecordTable {
+impl fmt::Debug for LabelledRecording {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "record   beats  missed  extra  sensitivity  precision")?;
-        for row in self.rows.iter().chain([&self.gross()]) {
-            let RecordRow { record, found, missed, extra } = row;
-            let (sensitivity, precision) = (row.sensitivity(), row.precision());
-            let beats = found + missed;
-            writeln!(
-                formatter,
-                "{record:<7}{beats:>7}{missed:>8}{extra:>7}{sensitivity:>13.4}{precision:>11.4}"
-            )?;
+        write!(formatter, "LabelledRecording({} beats)", self.beats.len())
+    }
+}
+
+impl LabelledRecording {
+    /// Whether most beats are a pacemaker's; EC57 leaves such recordings out of the figures.
+    pub fn is_paced(&self) -> bool {
+        2 * self.beats.iter().filter(|(_, class)| *class == BeatClass::Unknown).count() > self.beats.len()
+    }
+
+    pub(crate) fn tolerance(&self) -> usize {
+        (TOLERANCE_S * self.signal.sampling_rate_hz()) as usize
+    }
+
+    /// Whether a sample counts.
+    pub(crate) fn counts(&self, sample: usize) -> bool {
+        let tolerance = self.tolerance();
+        !self.excluded.iter().any(|out| sample + tolerance >= out.start && sample <= out.end + tolerance)
+    }
+}
+
+/// Beats by what they are and what they were called, of one recording or of several together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Row: the class that was marked (N, S, V, F, Q), last what nobody marked. Column: the class that was
+    /// given, last what was not found.
+    pub table: [[usize; 6]; 6],
+}
+
+/// Row and column of what is no beat.
+const NONE: usize = 5;
+
+impl Counts {
+    /// Compares found with marked beats of a recording.
+    pub fn of(recording: &LabelledRecording, found: &[(Beat, BeatClass)]) -> Counts {
+        let marked: Vec<&(usize, BeatClass)> =
+            recording.beats.iter().filter(|(sample, _)| recording.counts(*sample)).collect();
+        let found: Vec<&(Beat, BeatClass)> =
+            found.iter().filter(|(beat, _)| recording.counts(beat.sample)).collect();
+        let marked_at: Vec<usize> = marked.iter().map(|(sample, _)| *sample).collect();
+        let found_at: Vec<usize> = found.iter().map(|(beat, _)| beat.sample).collect();
+        let matched = match_beats(&marked_at, &found_at, recording.tolerance());
+        let mut counts = Counts::default();
+        for (marked_index, found_index) in matched.pairs {
+            counts.table[marked[marked_index].1 as usize][found[found_index].1 as usize] += 1;
         }
-        Ok(())
+        for index in matched.missed {
+            counts.table[marked[index].1 as usize][NONE] += 1;
+        }
+        for index in matched.extra {
+            counts.table[NONE][found[index].1 as usize] += 1;
+        }
+        counts
+    }
+
+    /// Adds the beats of another recording.
+    pub fn add(&mut self, other: &Counts) {
+        for (row, others) in self.table.iter_mut().zip(&other.table) {
+            row.iter_mut().zip(others).for_each(|(count, other)| *count += other);
+        }
+    }
+
+    /// Marked beats of a class.
+    pub fn marked(&self, class: BeatClass) -> usize {
+        self.table[class as usize].iter().sum()
+    }
+
+    /// How well a class is given, beats that were not found counting as missed.
+    pub fn class(&self, class: BeatClass) -> Figures {
+        let index = class as usize;
+        Figures::of(
+            self.table[index][index],
+            self.marked(class),
+            self.table.iter().map(|row| row[index]).sum(),
+        )
+    }
+
+    /// How well beats are found, whatever their class.
+    pub fn detection(&self) -> Figures {
+        let rows = &self.table[..NONE];
+        let found = rows.iter().map(|row| row[..NONE].iter().sum::<usize>()).sum();
+        let extra: usize = self.table[NONE].iter().sum();
+        Figures::of(found, rows.iter().flatten().sum(), found + extra)
+    }
+}
+
+/// Sensitivity, precision and F1, each 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// The share of marked beats that were given rightly; 1 when none was marked.
+    pub sensitivity: f64,
+    /// The share of given beats that were marked so (positive predictive value, "+P"); 1 when none was given.
+    pub precision: f64,
+    /// Their harmonic mean.
+    pub f1: f64,
+}
+
+impl Figures {
+    fn of(hits: usize, marked: usize, given: usize) -> Figures {
+        Figures {
+            sensitivity: share(hits, marked - hits),
+            precision: share(hits, given - hits),
+            f1: if marked + given == 0 { 1.0 } else { 2.0 * hits as f64 / (marked + given) as f64 },
+        }
     }
 }
 
@@ -158,10 +216,30 @@ mod tests {
     }
 
     #[test]
-    fn gross_figures_add_the_records_up() {
-        let row = |found, missed, extra| RecordRow { record: "a".into(), found, missed, extra };
-        let table = RecordTable { rows: vec![row(90, 10, 0), row(10, 0, 10)] };
-        assert_eq!(table.gross().sensitivity(), 100.0 / 110.0);
-        assert!(table.to_string().contains("gross"));
+    fn counts_know_missed_extra_and_mistaken_beats() {
+        use BeatClass::{Normal, Ventricular};
+        let lead = super::super::signal::Lead { name: "II".into(), samples_mv: vec![0.0; 4_000] };
+        let recording = LabelledRecording {
+            name: "synthetic".into(),
+            patient: "synthetic".into(),
+            signal: EcgSignal::new(360.0, vec![lead]).unwrap(),
+            beats: vec![(300, Normal), (600, Ventricular), (900, Normal), (2_000, Normal)],
+            excluded: std::iter::once(1_900..2_100).collect(),
+        };
+        let beat = |sample| Beat { sample, strength: 1.0 };
+        let found = [
+            (beat(305), Normal),
+            (beat(590), Normal),
+            (beat(1_200), Ventricular),
+            (beat(2_000), Ventricular),
+        ];
+        let counts = Counts::of(&recording, &found);
+        assert_eq!(counts.marked(Normal), 2, "what lies in an excluded stretch does not count");
+        assert_eq!(counts.class(Ventricular), Figures { sensitivity: 0.0, precision: 0.0, f1: 0.0 });
+        let detection = counts.detection();
+        assert_eq!((detection.sensitivity, detection.precision), (2.0 / 3.0, 2.0 / 3.0));
+        let mut twice = counts.clone();
+        twice.add(&counts);
+        assert_eq!(twice.marked(Normal), 4);
     }
 }

@@ -179,14 +179,19 @@ pub fn read(signal: &EcgSignal) -> Result<Reading, Refusal> {
     let unreadable = quality.unreadable();
     let mut beats = detect(signal);
     beats.retain(|beat| !unreadable.iter().any(|stretch| stretch.contains(&beat.sample)));
-    let summary = rhythm(&beats, signal.sampling_rate_hz(), &[], &unreadable);
+    let rhythm = plausible(rhythm(&beats, signal.sampling_rate_hz(), &[], &unreadable))?;
+    Ok(Reading { quality, beats, rhythm })
+}
+
+/// A rhythm whose rate a heart can have.
+pub(crate) fn plausible(summary: Option<RhythmSummary>) -> Result<RhythmSummary, Refusal> {
     let Some(rhythm) = summary.filter(|summary| summary.mean_rate_per_min >= PLAUSIBLE_PER_MIN.0) else {
         return Err(Refusal::RateTooSlow);
     };
     if rhythm.mean_rate_per_min > PLAUSIBLE_PER_MIN.1 {
         return Err(Refusal::RateTooFast);
     }
-    Ok(Reading { quality, beats, rhythm })
+    Ok(rhythm)
 }
 
 /// Judges each lead in windows of ten seconds.

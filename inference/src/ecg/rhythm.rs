@@ -25,6 +25,39 @@ pub enum BeatClass {
 }
 
 impl BeatClass {
+    /// All of them, in the order of the standard.
+    pub const ALL: [BeatClass; 5] = [
+        BeatClass::Normal,
+        BeatClass::Supraventricular,
+        BeatClass::Ventricular,
+        BeatClass::Fusion,
+        BeatClass::Unknown,
+    ];
+
+    /// The class of a beat that PhysioNet's annotations mark with this character (ANSI/AAMI EC57:2012, table of
+    /// classes); `None` for marks that are no beats.
+    pub fn from_symbol(symbol: char) -> Option<BeatClass> {
+        Some(match symbol {
+            'N' | 'L' | 'R' | 'B' | 'e' | 'j' | 'n' => BeatClass::Normal,
+            'A' | 'a' | 'J' | 'S' => BeatClass::Supraventricular,
+            'V' | 'E' | 'r' => BeatClass::Ventricular,
+            'F' => BeatClass::Fusion,
+            '/' | 'f' | 'Q' | '?' => BeatClass::Unknown,
+            _ => return None,
+        })
+    }
+
+    /// The class in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            BeatClass::Normal => "normal",
+            BeatClass::Supraventricular => "supraventricular ectopic",
+            BeatClass::Ventricular => "ventricular ectopic",
+            BeatClass::Fusion => "fusion",
+            BeatClass::Unknown => "paced or unclassifiable",
+        }
+    }
+
     /// The letter the standard gives it.
     pub fn letter(self) -> char {
         match self {

@@ -90,6 +90,14 @@ impl EcgSignal {
         Ok(EcgSignal { sampling_rate_hz, leads })
     }
 
+    /// The same recording as if only one lead had been taken, for each lead; nothing when it has only one.
+    #[cfg(feature = "train")]
+    pub(crate) fn single_leads(&self) -> Vec<EcgSignal> {
+        let alone =
+            |lead: &Lead| EcgSignal { sampling_rate_hz: self.sampling_rate_hz, leads: vec![lead.clone()] };
+        if self.leads.len() < 2 { Vec::new() } else { self.leads.iter().map(alone).collect() }
+    }
+
     /// The sampling rate in hertz.
     pub fn sampling_rate_hz(&self) -> f64 {
         self.sampling_rate_hz

@@ -2,23 +2,17 @@
 //! (PhysioNet, signal(5) and annot(5)).
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use metaclinic_inference::ecg::{EcgSignal, Lead};
+use metaclinic_inference::ecg::{BeatClass, EcgSignal, LabelledRecording, Lead};
 
-/// Annotation codes that stand for beats (wfdb ecgcodes.h: `isqrs`).
-const BEAT_CODES: [u8; 19] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 25, 30, 34, 35, 38, 41];
+/// What PhysioNet prints for each annotation code (wfdb ecgcodes.h).
+const SYMBOLS: &[u8] = b" NLRaVFJASEj/Q~ | sT*D\"=pB^t+u?![]en@xf()r";
 const FLUTTER_BEGINS: u8 = 32;
 const FLUTTER_ENDS: u8 = 33;
 const SKIP: u8 = 59;
 const AUX: u8 = 63;
-
-pub(crate) struct Recording {
-    pub(crate) signal: EcgSignal,
-    pub(crate) beats: Vec<usize>,
-    /// Ventricular flutter or fibrillation, first and last sample.
-    pub(crate) flutter: Vec<(usize, usize)>,
-}
 
 /// The folder with the recordings, if the environment names one.
 pub(crate) fn folder() -> Option<PathBuf> {
@@ -36,7 +30,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-pub(crate) fn read(folder: &Path, name: &str) -> Recording {
+pub(crate) fn read(folder: &Path, name: &str) -> LabelledRecording {
     let header = fs::read_to_string(folder.join(format!("{name}.hea"))).unwrap();
     let mut lines = header.lines();
     let rate: f64 = lines.next().unwrap().split(' ').nth(2).unwrap().parse().unwrap();
@@ -54,8 +48,11 @@ pub(crate) fn read(folder: &Path, name: &str) -> Recording {
             Lead { name: fields[8].to_owned(), samples_mv }
         })
         .collect();
-    let (beats, flutter) = annotations(&fs::read(folder.join(format!("{name}.atr"))).unwrap());
-    Recording { signal: EcgSignal::new(rate, leads).unwrap(), beats, flutter }
+    let (beats, excluded) = annotations(&fs::read(folder.join(format!("{name}.atr"))).unwrap());
+    // 201 and 202 are of one person (the directory of the database).
+    let patient = if name == "202" { "201" } else { name };
+    let signal = EcgSignal::new(rate, leads).unwrap();
+    LabelledRecording { name: name.to_owned(), patient: patient.to_owned(), signal, beats, excluded }
 }
 
 fn unpack(three: &[u8], channel: usize) -> f32 {
@@ -65,7 +62,7 @@ fn unpack(three: &[u8], channel: usize) -> f32 {
     f32::from(if value > 2_047 { value - 4_096 } else { value })
 }
 
-fn annotations(bytes: &[u8]) -> (Vec<usize>, Vec<(usize, usize)>) {
+fn annotations(bytes: &[u8]) -> (Vec<(usize, BeatClass)>, Vec<Range<usize>>) {
     let (mut beats, mut flutter, mut begun) = (Vec::new(), Vec::new(), None);
     let (mut sample, mut at) = (0i64, 0);
     while at + 1 < bytes.len() {
@@ -86,9 +83,11 @@ fn annotations(bytes: &[u8]) -> (Vec<usize>, Vec<(usize, usize)>) {
                 let here = sample as usize;
                 match code {
                     FLUTTER_BEGINS => begun = Some(here),
-                    FLUTTER_ENDS => flutter.extend(begun.take().map(|from| (from, here))),
-                    code if BEAT_CODES.contains(&code) => beats.push(here),
-                    _ => {}
+                    FLUTTER_ENDS => flutter.extend(begun.take().map(|from| from..here)),
+                    code => {
+                        let symbol = SYMBOLS.get(usize::from(code)).map_or(' ', |symbol| char::from(*symbol));
+                        beats.extend(BeatClass::from_symbol(symbol).map(|class| (here, class)));
+                    }
                 }
             }
         }

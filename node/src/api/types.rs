@@ -1,5 +1,6 @@
 //! What travels over the local API, shared by `api` (which answers) and `cli` (which asks).
 
+mod ecg;
 mod rooms;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) use ecg::*;
 pub(crate) use rooms::*;
 
 /// Why a call was not answered. The CLI turns `kind` into its exit code and prints the rest.

@@ -2,6 +2,8 @@
 
 mod search;
 
+pub(super) use search::named;
+
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -423,7 +423,7 @@ async fn save(context: &Context, room: &str, annotation: String, folder: PathBuf
     Ok(())
 }
 
-fn parse_point(text: &str) -> Result<[f32; 3], String> {
+pub(super) fn parse_point(text: &str) -> Result<[f32; 3], String> {
     let numbers: Vec<f32> = text.split(',').map_while(|n| n.trim().parse().ok()).collect();
     match <[f32; 3]>::try_from(numbers) {
         Ok(point) if text.split(',').count() == 3 && point.iter().all(|n| n.is_finite()) => Ok(point),

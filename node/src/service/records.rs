@@ -16,6 +16,7 @@ use crate::api::types::VerifyRecordsReport;
 use crate::clock;
 
 pub(crate) use attachments::write_new_file;
+pub(crate) use import::read_sibling;
 pub(crate) use search::{parse_source, query_problem};
 
 /// Marks in the first byte of stored terms.
@@ -126,7 +127,7 @@ impl Node {
     }
 }
 
-fn no_such_resource() -> Problem {
+pub(crate) fn no_such_resource() -> Problem {
     Problem::not_found("no such resource here").next("search with: metaclinic records search TYPE")
 }
 

@@ -161,7 +161,7 @@ pub(super) async fn get(
     Ok(())
 }
 
-async fn named(client: &Client, from: Option<&str>) -> Result<Option<String>, Problem> {
+pub(in crate::cli) async fn named(client: &Client, from: Option<&str>) -> Result<Option<String>, Problem> {
     match from {
         Some(from) => source_of(&peers(client).await?, from).map(Some),
         None => Ok(None),

@@ -256,7 +256,7 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<FoundFile>) -> std::io::Res
 }
 
 /// A file that a header names must lie beside it: a name with a folder in it is not followed.
-fn read_sibling(folder: &Path, name: &str) -> Option<Vec<u8>> {
+pub(crate) fn read_sibling(folder: &Path, name: &str) -> Option<Vec<u8>> {
     let plain = Path::new(name).file_name().is_some_and(|n| n == name);
     let path = folder.join(name);
     let small = std::fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= MAX_FILE_BYTES);

@@ -1,0 +1,144 @@
+//! The model: its weights, its card, and what it says of a recording.
+
+use std::fmt;
+
+use burn::tensor::Device;
+
+use super::decision::Decision;
+use super::detection::{Beat, detect};
+use super::evaluation::{Counts, LabelledRecording};
+use super::features::features;
+use super::network::{Network, Question};
+use super::pacing::paced;
+use super::quality::{Quality, Refusal, assess, plausible};
+use super::reasons::{Reason, reasons};
+use super::rhythm::{BeatClass, RhythmSummary, rhythm};
+use super::signal::EcgSignal;
+use crate::{Backend, Model, ModelError};
+
+/// The name of the model in the list of models.
+pub const ECG_MODEL: &str = "ecg-beats";
+
+/// A beat with its class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassifiedBeat {
+    /// Where it is.
+    pub beat: Beat,
+    /// Its class.
+    pub class: BeatClass,
+    /// The probability of that class, 0 to 1, calibrated on patients that the weights never saw.
+    pub probability: f32,
+    /// Why it is no ordinary beat; empty for normal ones.
+    pub reasons: Vec<Reason>,
+}
+
+/// What the model says of a recording.
+#[derive(Clone, PartialEq)]
+pub struct EcgFinding {
+    /// How well each stretch can be read.
+    pub quality: Quality,
+    /// The beats, without those in stretches that cannot be read.
+    pub beats: Vec<ClassifiedBeat>,
+    /// Rate, variability, pauses and the burden of ectopic beats.
+    pub rhythm: RhythmSummary,
+}
+
+impl fmt::Debug for EcgFinding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "EcgFinding({} beats)", self.beats.len())
+    }
+}
+
+/// The model of beats, ready to work.
+pub struct EcgModel {
+    network: Network,
+    decision: Decision,
+    patients: Vec<String>,
+    device: Device,
+}
+
+impl fmt::Debug for EcgModel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "EcgModel({} members)", self.patients.len())
+    }
+}
+
+impl EcgModel {
+    /// The model that is compiled in.
+    pub fn built_in(backend: Backend) -> Result<EcgModel, ModelError> {
+        EcgModel::load(&Model::named(ECG_MODEL)?, backend)
+    }
+
+    /// Reads a model: its weights must have the hash that its card names.
+    pub fn load(model: &Model, backend: Backend) -> Result<EcgModel, ModelError> {
+        model.verify()?;
+        let card = &model.card;
+        let (Some(decision), patients) = (card.figures.decision, card.figures.patients.clone()) else {
+            return Err(ModelError::Card);
+        };
+        let device = backend.device();
+        let network = Network::read(&model.weights, patients.len(), &device).ok_or(ModelError::Weights)?;
+        Ok(EcgModel { network, decision, patients, device })
+    }
+
+    /// The number of learned values.
+    pub fn parameters(&self) -> usize {
+        self.network.parameters()
+    }
+
+    /// Beats, rhythm and reasons of a recording, or why it is refused.
+    pub fn read(&self, signal: &EcgSignal) -> Result<EcgFinding, Refusal> {
+        self.read_with(signal, &self.everyone())
+    }
+
+    /// How well a marked recording is read. A patient whom the model learned from is judged only by the members
+    /// that never saw that patient.
+    pub fn evaluate(&self, recording: &LabelledRecording) -> Result<Counts, Refusal> {
+        let finding = self.read_unseen(recording)?;
+        let found: Vec<(Beat, BeatClass)> =
+            finding.beats.iter().map(|beat| (beat.beat, beat.class)).collect();
+        Ok(Counts::of(recording, &found))
+    }
+
+    /// As [`EcgModel::evaluate`], but what is said of each beat.
+    pub fn read_unseen(&self, recording: &LabelledRecording) -> Result<EcgFinding, Refusal> {
+        let unseen: Vec<usize> =
+            (0..self.patients.len()).filter(|member| self.patients[*member] == recording.patient).collect();
+        self.read_with(&recording.signal, &if unseen.is_empty() { self.everyone() } else { unseen })
+    }
+
+    fn everyone(&self) -> Vec<usize> {
+        (0..self.patients.len()).collect()
+    }
+
+    fn read_with(&self, signal: &EcgSignal, members: &[usize]) -> Result<EcgFinding, Refusal> {
+        let quality = assess(signal);
+        if let Some(refusal) = quality.refusal() {
+            return Err(refusal);
+        }
+        let unreadable = quality.unreadable();
+        let mut beats = self.classify(signal, members);
+        beats.retain(|beat| !unreadable.iter().any(|stretch| stretch.contains(&beat.beat.sample)));
+        let places: Vec<Beat> = beats.iter().map(|beat| beat.beat).collect();
+        let classes: Vec<BeatClass> = beats.iter().map(|beat| beat.class).collect();
+        let rhythm = plausible(rhythm(&places, signal.sampling_rate_hz(), &classes, &unreadable))?;
+        Ok(EcgFinding { quality, beats, rhythm })
+    }
+
+    fn classify(&self, signal: &EcgSignal, members: &[usize]) -> Vec<ClassifiedBeat> {
+        let beats = detect(signal);
+        let described = features(signal, &beats);
+        let logits = self.network.logits(&described.rows, members, &self.device);
+        let paced = paced(signal, &beats);
+        beats
+            .iter()
+            .enumerate()
+            .filter_map(|(index, beat)| {
+                let answers = Question::ALL.map(|question| logits[question as usize][index]);
+                let (class, probability) = self.decision.class(answers, paced[index])?;
+                let reasons = reasons(class, &described.rows[index]);
+                Some(ClassifiedBeat { beat: *beat, class, probability, reasons })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,237 @@
+//! The network: for each question about a beat a small head, and of the whole as many members as there are
+//! patients to learn from, each of which never saw one of them.
+//!
+//! ```text
+//! features [beats, columns] ─ normalise ─ clamp ─▶ head: (dense, GELU)? dense ─▶ logit [beats]
+//!                                                  × 3 questions × members, averaged over members
+//! ```
+//!
+//! The members that never saw a patient give that patient's out-of-sample figures with the very weights that
+//! are shipped; a new patient is judged by all of them.
+
+use burn::module::{Module, Param, ParamId};
+use burn::store::ModuleRecord;
+use burn::tensor::activation::gelu;
+use burn::tensor::{Bytes, Device, Tensor, TensorData};
+
+use super::features::names;
+
+/// Normalised features are cut off here, in standard deviations, so that a stray value cannot decide alone.
+pub(crate) const CLAMP: f32 = 5.0;
+
+/// How many questions there are.
+pub(crate) const QUESTIONS: usize = Question::ALL.len();
+
+/// What is asked of a beat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Is it no beat at all, but an artefact that looks like one?
+    Artefact,
+    /// Is it ventricular?
+    Ventricular,
+    /// Is it supraventricular, given that it is not ventricular?
+    Supraventricular,
+}
+
+impl Question {
+    pub(crate) const ALL: [Question; 3] =
+        [Question::Artefact, Question::Ventricular, Question::Supraventricular];
+
+    /// Units of the hidden layer. A supraventricular beat is told by one weighted sum: with few patients that
+    /// have any, more units learn the patients.
+    pub(crate) fn hidden(self) -> Option<usize> {
+        match self {
+            Question::Supraventricular => None,
+            Question::Artefact | Question::Ventricular => Some(16),
+        }
+    }
+
+    /// The columns that it looks at.
+    pub(crate) fn columns(self) -> Vec<usize> {
+        let wanted = |name: &str| match self {
+            Question::Supraventricular => name.ends_with("_in_regular_rhythm") || name.contains("_p_"),
+            Question::Artefact | Question::Ventricular => true,
+        };
+        names().iter().enumerate().filter(|(_, name)| wanted(name)).map(|(index, _)| index).collect()
+    }
+}
+
+/// A dense layer.
+#[derive(Module, Debug)]
+pub(crate) struct Dense {
+    /// `[inputs, outputs]`
+    weight: Param<Tensor<2>>,
+    /// `[outputs]`
+    bias: Param<Tensor<1>>,
+}
+
+impl Dense {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        input.matmul(self.weight.val()) + self.bias.val().unsqueeze()
+    }
+}
+
+/// The answer to one question.
+#[derive(Module, Debug)]
+pub(crate) struct Head {
+    /// Mean and deviation of each column in training.
+    mean: Param<Tensor<1>>,
+    deviation: Param<Tensor<1>>,
+    hidden: Option<Dense>,
+    output: Dense,
+}
+
+impl Head {
+    /// Normalised columns. Input and output `[beats, columns]`.
+    pub(crate) fn normalise(&self, columns: Tensor<2>) -> Tensor<2> {
+        let centred = columns - self.mean.val().unsqueeze();
+        (centred / self.deviation.val().unsqueeze()).clamp(-CLAMP, CLAMP)
+    }
+
+    /// Logits `[beats, 1]` of normalised columns; `kept` is what dropout leaves of the hidden units.
+    pub(crate) fn logits(&self, normalised: Tensor<2>, kept: Option<Tensor<2>>) -> Tensor<2> {
+        let Some(hidden) = &self.hidden else { return self.output.forward(normalised) };
+        let mut active = gelu(hidden.forward(normalised)); // [beats, hidden]
+        if let Some(kept) = kept {
+            active = active * kept;
+        }
+        self.output.forward(active)
+    }
+}
+
+#[cfg(feature = "train")]
+impl Head {
+    /// Units of the hidden layer, if there is one.
+    pub(crate) fn hidden_units(&self) -> Option<usize> {
+        self.hidden.as_ref().map(|dense| dense.bias.dims()[0])
+    }
+}
+
+/// One head for each question, trained without one patient.
+#[derive(Module, Debug)]
+pub(crate) struct Member {
+    heads: Vec<Head>,
+}
+
+/// All members.
+#[derive(Module, Debug)]
+pub(crate) struct Network {
+    members: Vec<Member>,
+}
+
+/// Where initial values come from: shape in, values out.
+pub(crate) type Fill<'a> = &'a mut dyn FnMut(&[usize]) -> Vec<f32>;
+
+/// Numbers parameters, so that the same training gives the same bytes.
+pub(crate) struct Numbering(pub(crate) u64);
+
+impl Numbering {
+    fn param<const D: usize>(
+        &mut self,
+        values: Vec<f32>,
+        shape: [usize; D],
+        device: &Device,
+    ) -> Param<Tensor<D>> {
+        self.0 += 1;
+        Param::initialized(ParamId::from(self.0), Tensor::from_data(TensorData::new(values, shape), device))
+    }
+
+    fn dense(&mut self, shape: [usize; 2], fill: Fill<'_>, device: &Device) -> Dense {
+        Dense {
+            weight: self.param(fill(&shape), shape, device).set_require_grad(true),
+            bias: self.param(vec![0.0; shape[1]], [shape[1]], device).set_require_grad(true),
+        }
+    }
+
+    /// A head with its normalisation; the weights come from `fill`.
+    pub(crate) fn head(
+        &mut self,
+        question: Question,
+        (mean, deviation): (Vec<f32>, Vec<f32>),
+        fill: Fill<'_>,
+        device: &Device,
+    ) -> Head {
+        let columns = mean.len();
+        let hidden = question.hidden().map(|units| self.dense([columns, units], fill, device));
+        let last = question.hidden().unwrap_or(columns);
+        Head {
+            mean: self.param(mean, [columns], device).set_require_grad(false),
+            deviation: self.param(deviation, [columns], device).set_require_grad(false),
+            hidden,
+            output: self.dense([last, 1], fill, device),
+        }
+    }
+}
+
+impl Network {
+    /// Joins trained members.
+    #[cfg(feature = "train")]
+    pub(crate) fn of(members: Vec<Vec<Head>>) -> Network {
+        Network { members: members.into_iter().map(|heads| Member { heads }).collect() }
+    }
+
+    /// Reads weights in burn's own format; `None` if they are not those of this network.
+    pub(crate) fn read(bytes: &[u8], members: usize, device: &Device) -> Option<Network> {
+        let mut numbering = Numbering(0);
+        let mut zeros = |shape: &[usize]| vec![0.0; shape.iter().product()];
+        let mut head = |question: Question| {
+            let columns = question.columns().len();
+            numbering.head(question, (vec![0.0; columns], vec![1.0; columns]), &mut zeros, device)
+        };
+        let members = (0..members)
+            .map(|_| Member { heads: Question::ALL.map(&mut head).into_iter().collect() })
+            .collect();
+        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec())).ok()?;
+        Network { members }.try_load_record(record).ok()
+    }
+
+    /// The weights in burn's own format.
+    #[cfg(feature = "train")]
+    pub(crate) fn write(self) -> Option<Vec<u8>> {
+        Some(self.into_record().into_bytes().ok()?.to_vec())
+    }
+
+    /// The number of learned values.
+    pub(crate) fn parameters(&self) -> usize {
+        self.num_params()
+    }
+
+    /// For each question and beat the mean logit over the members that `wanted` names.
+    pub(crate) fn logits(
+        &self,
+        rows: &[Vec<f32>],
+        wanted: &[usize],
+        device: &Device,
+    ) -> [Vec<f32>; QUESTIONS] {
+        Question::ALL.map(|question| {
+            let mut sum = vec![0.0; rows.len()];
+            for chunk in (0..rows.len()).collect::<Vec<_>>().chunks(BATCH) {
+                let input = gather(&rows[chunk[0]..chunk[0] + chunk.len()], question, device);
+                for member in wanted.iter().filter_map(|index| self.members.get(*index)) {
+                    let head = &member.heads[question as usize];
+                    let logits = head.logits(head.normalise(input.clone()), None); // [beats, 1]
+                    let values = logits.into_data().try_to_vec::<f32>().unwrap_or_default();
+                    for (beat, value) in chunk.iter().zip(values) {
+                        sum[*beat] += value / wanted.len() as f32;
+                    }
+                }
+            }
+            sum
+        })
+    }
+}
+
+/// Beats that are judged at once.
+const BATCH: usize = 4_096;
+
+/// The columns of a question. `[beats, columns]`
+pub(crate) fn gather(rows: &[Vec<f32>], question: Question, device: &Device) -> Tensor<2> {
+    let columns = question.columns();
+    let values: Vec<f32> = rows.iter().flat_map(|row| columns.iter().map(|column| row[*column])).collect();
+    Tensor::from_data(TensorData::new(values, [rows.len(), columns.len()]), device)
+}
+
+/// 1 / (1 + e^-x)
+pub(crate) fn logistic(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}

@@ -1,0 +1,20 @@
+//! `/api/v1/diagnose/…`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::reply::{ApiError, Input};
+use super::types::{EcgAnswer, EcgRequest};
+use crate::service::Node;
+
+/// Reads a stored ECG with the model on this device.
+#[utoipa::path(post, path = "/api/v1/diagnose/ecg", request_body = EcgRequest,
+    responses((status = 200, body = EcgAnswer), (status = 404)))]
+pub(super) async fn ecg(
+    State(node): State<Arc<Node>>,
+    Input(request): Input<EcgRequest>,
+) -> Result<Json<EcgAnswer>, ApiError> {
+    Ok(Json(node.diagnose_ecg(request).await?))
+}

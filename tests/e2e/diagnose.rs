@@ -1,0 +1,170 @@
+//! Reading an ECG from the command line: from a file without a home, from a record, and into a room.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use metaclinic_tests::harness::{self, described};
+use serde_json::Value;
+
+use crate::homes;
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/samples")
+}
+
+/// A folder with the sample recording, and a path that is no home.
+fn sample(folder: &Path) -> (String, PathBuf) {
+    for ending in ["hea", "dat"] {
+        let name = format!("mitdb-208-excerpt.{ending}");
+        std::fs::copy(samples().join(&name), folder.join(&name)).expect("copied");
+    }
+    (folder.join("mitdb-208-excerpt.hea").display().to_string(), folder.join("no-home"))
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", described(output));
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+fn fails(output: &Output, code: i32, words: &str) {
+    assert_eq!(output.status.code(), Some(code), "{}", described(output));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
+}
+
+#[test]
+fn a_file_is_read_without_a_home_and_drawn_to_scale() {
+    let dir = harness::temp_dir();
+    let (file, home) = sample(dir.path());
+    let (svg, png) = (dir.path().join("strip.svg"), dir.path().join("strip.png"));
+    let strips = ["--strip", svg.to_str().expect("UTF-8"), "--strip", png.to_str().expect("UTF-8")];
+    let mut args = vec!["--json", "diagnose", "ecg", &file, "--start", "10", "--seconds", "8"];
+    args.extend(strips);
+    let report = json(&harness::run_cli(&home, &args));
+    assert_eq!(report["refused"], Value::Null);
+    let beats = report["beats"].as_array().expect("beats");
+    assert!((450..600).contains(&beats.len()), "{} beats", beats.len());
+    for beat in beats {
+        assert!(beat["sample"].as_u64().is_some_and(|sample| sample < 108_000));
+        assert!(["N", "S", "V", "F", "Q"].contains(&beat["class"].as_str().unwrap_or_default()));
+        assert!((0.0..=1.0).contains(&beat["probability"].as_f64().unwrap_or(-1.0)));
+    }
+    assert!(report["explanation"].as_array().is_some_and(|all| all.len() > 50));
+    assert!(report["rhythm"]["mean_rate_per_min"].as_f64().is_some_and(|rate| (90.0..115.0).contains(&rate)));
+    assert!(report["model"]["limits"].as_array().is_some_and(|limits| !limits.is_empty()));
+    assert!(report["advice"].as_str().is_some_and(|advice| advice.contains("emergency")));
+    assert!(std::fs::read_to_string(svg).expect("drawn").starts_with("<svg"));
+    assert!(std::fs::read(png).expect("drawn").starts_with(b"\x89PNG"));
+    assert!(!home.exists());
+    // The signal file and the bare name mean the same recording.
+    for name in [file.replace(".hea", ".dat"), file.replace(".hea", "")] {
+        assert_eq!(
+            json(&harness::run_cli(&home, &["--json", "diagnose", "ecg", &name]))["beats"],
+            report["beats"]
+        );
+    }
+    let text = harness::run_cli(&home, &["diagnose", "ecg", &file]);
+    let words = String::from_utf8_lossy(&text.stdout).into_owned();
+    for word in ["not a medical device", "no diagnosis", "emergency number", "beats/min"] {
+        assert!(words.contains(word), "{word}: {words}");
+    }
+}
+
+#[test]
+fn backends_of_the_program_agree() {
+    let dir = harness::temp_dir();
+    let (file, home) = sample(dir.path());
+    let with =
+        |backend: &str| harness::run_cli(&home, &["--json", "diagnose", "ecg", &file, "--backend", backend]);
+    let (flex, ndarray) = (json(&with("flex")), json(&with("ndarray")));
+    let pairs =
+        flex["beats"].as_array().expect("beats").iter().zip(ndarray["beats"].as_array().expect("beats"));
+    for (left, right) in pairs {
+        assert_eq!((&left["sample"], &left["class"]), (&right["sample"], &right["class"]));
+        let gap = left["probability"].as_f64().unwrap_or(0.0) - right["probability"].as_f64().unwrap_or(1.0);
+        assert!(gap.abs() <= 1e-5);
+    }
+    fails(&with("abacus"), 2, "flex");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_in_words() {
+    let dir = harness::temp_dir();
+    let (file, home) = sample(dir.path());
+    // A lead that is off, in the same format: two samples of 1024 in three bytes.
+    let flat: Vec<u8> = [0x00, 0x44, 0x00].repeat(54_000);
+    std::fs::write(dir.path().join("mitdb-208-excerpt.dat"), flat).expect("written");
+    let header = std::fs::read_to_string(&file).expect("read").replace(" 975 5363 ", " 1024 -32768 ");
+    std::fs::write(&file, header).expect("written");
+    let report = json(&harness::run_cli(&home, &["--json", "diagnose", "ecg", &file]));
+    assert!(report["refused"].as_str().is_some_and(|reason| reason.contains("no signal")), "{report}");
+    assert_eq!(report["beats"], serde_json::json!([]));
+    fails(&harness::run_cli(&home, &["diagnose", "ecg", "/nonexistent/100"]), 1, "/nonexistent/100");
+    fails(&harness::run_cli(&home, &["diagnose", "ecg", &file, "--strip", "x.gif"]), 2, ".svg or .png");
+    fails(
+        &harness::run_cli(&home, &["diagnose", "ecg", &file, "--strip", "x.svg", "--start", "999"]),
+        2,
+        "300.0 s",
+    );
+    fails(
+        &harness::run_cli(&home, &["diagnose", "ecg", &file, "--strip", "x.svg", "--seconds", "61"]),
+        1,
+        "60 seconds",
+    );
+    let header = Path::new(&file);
+    std::fs::write(header, "mitdb-208-excerpt 1 360 108000\nnot a signal line\n").expect("written");
+    fails(&harness::run_cli(&home, &["diagnose", "ecg", &file]), 1, "line 2");
+    std::fs::write(header.with_extension("dat"), [0; 30]).expect("written");
+    std::fs::copy(samples().join("mitdb-208-excerpt.hea"), header).expect("copied");
+    fails(&harness::run_cli(&home, &["diagnose", "ecg", &file]), 1, "shorter than its header says");
+}
+
+#[test]
+fn a_stored_recording_is_read_where_it_lies_and_posted_into_a_room() {
+    let dir = harness::temp_dir();
+    let (file, _) = sample(dir.path());
+    let home = homes::made(dir.path(), "clinic", "clinic");
+    let _ = harness::run_json(&home, &["records", "import", &file, "--patient", "p1"]);
+    let found = harness::run_json(&home, &["records", "search", "Observation?code=11524-6"]);
+    let id = found["entry"][0]["resource"]["id"].as_str().expect("an id").to_owned();
+    let reference = format!("Observation/{id}");
+    let stored = harness::run_json(&home, &["diagnose", "ecg", &reference]);
+    let direct = harness::run_json(&home, &["diagnose", "ecg", &file]);
+    assert_eq!(stored["beats"], direct["beats"]);
+    let entries = harness::run_json(&home, &["audit", "show"]);
+    assert!(entries["entries"].to_string().contains("\"read\""), "reading is in the trail");
+
+    let _ = harness::run_json(&home, &["room", "create", "ward"]);
+    let posted = harness::run_json(&home, &["diagnose", "ecg", &reference, "--room", "ward"]);
+    let annotation = posted["annotation"].as_str().expect("an annotation").to_owned();
+    let room = harness::run_json(&home, &["room", "show", "ward"]);
+    let text = room["annotations"][0]["text"].as_str().expect("a text");
+    assert!(text.contains("ventricular") && text.contains("not by a clinician"), "{text}");
+    let saved =
+        harness::run_json(&home, &["room", "save", "ward", &annotation, &dir.path().display().to_string()]);
+    let strip = saved["files"][0].as_str().expect("a file");
+    assert!(std::fs::read(strip).expect("saved").starts_with(b"\x89PNG"));
+
+    fails(&harness::run_cli(&home, &["diagnose", "ecg", "Patient/nobody"]), 1, "no such resource");
+    fails(&harness::run_cli(&home, &["diagnose", "ecg", &reference, "--anchor", "monitor"]), 2, "--room");
+}
+
+#[test]
+fn models_show_their_cards_and_check_their_weights() {
+    let dir = harness::temp_dir();
+    let home = dir.path().join("no-home");
+    let list = harness::run_json(&home, &["models", "list"]);
+    assert_eq!(list["models"][0]["name"], "ecg-beats");
+    let card = harness::run_json(&home, &["models", "show", "ecg"]);
+    assert!(card["figures"]["gross"].as_array().is_some_and(|rows| rows.len() == 6));
+    assert!(card["about"]["limits"].as_array().is_some_and(|limits| limits.len() > 3));
+    assert_eq!(harness::run_json(&home, &["models", "verify"])["damaged"], 0);
+    fails(&harness::run_cli(&home, &["models", "show", "oracle"]), 1, "models list");
+    fails(
+        &harness::run_cli(&home, &["models", "evaluate", "ecg", "--data", "/nonexistent"]),
+        1,
+        "/nonexistent",
+    );
+    let empty = dir.path().display().to_string();
+    fails(&harness::run_cli(&home, &["models", "evaluate", "ecg", "--data", &empty]), 1, "no recording");
+}
