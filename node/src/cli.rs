@@ -4,6 +4,7 @@ mod audit;
 mod demo;
 mod diagnose;
 mod grant;
+mod help;
 mod identity;
 mod init;
 mod models;
@@ -89,6 +90,19 @@ enum Command {
     /// Show and check the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Print completions for a shell
+    ///
+    /// For instance: metaclinic completions bash > ~/.local/share/bash-completion/completions/metaclinic
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write a page for each command into a folder
+    Man {
+        /// An existing folder, e.g. ~/.local/share/man/man1
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Show the main job on this machine: a clinic and a patient as separate processes, with real data
     Demo(demo::DemoArgs),
 }
@@ -166,6 +180,8 @@ async fn dispatch(cli: Cli) -> Result<(), Problem> {
         Command::Diagnose(command) => diagnose::run(&context, command).await,
         Command::Models(command) => models::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
+        Command::Completions { shell } => help::completions(shell),
+        Command::Man { dir } => help::man(dir.as_deref()),
         Command::Demo(args) => demo::run(&context, args).await,
     }
 }

@@ -318,3 +318,26 @@ fn a_result_that_shows_what_is_wrong_is_the_only_object() {
     let report: Value = serde_json::from_slice(&output.stdout).expect("exactly one JSON object");
     assert_eq!((&report["imported"], &report["rejected_total"]), (&0.into(), &1.into()));
 }
+
+#[test]
+fn completions_and_manual_pages_are_printed_and_written() {
+    let dir = harness::temp_dir();
+    let home = dir.path().join("none");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = harness::run_cli(&home, &["completions", shell]);
+        assert!(output.status.success(), "{}", described(&output));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("diagnose"), "{shell}");
+    }
+    fails(&harness::run_cli(&home, &["completions", "dos"]), 2, "possible values");
+    let page = harness::run_cli(&home, &["man"]);
+    assert!(String::from_utf8_lossy(&page.stdout).contains(".TH metaclinic 1"), "{}", described(&page));
+    let folder = dir.path().join("man1");
+    std::fs::create_dir(&folder).expect("made");
+    let written = harness::run_cli(&home, &["man", "--dir", &folder.display().to_string()]);
+    assert!(written.status.success(), "{}", described(&written));
+    for name in ["metaclinic.1", "metaclinic-room-annotate.1", "metaclinic-diagnose-ecg.1"] {
+        let text = std::fs::read_to_string(folder.join(name)).expect(name);
+        assert!(text.contains("SYNOPSIS"), "{name}");
+    }
+    fails(&harness::run_cli(&home, &["man", "--dir", "/nonexistent"]), 1, "/nonexistent");
+}

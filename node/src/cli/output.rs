@@ -28,6 +28,12 @@ pub(super) fn raw(text: &str) {
     if io::stdout().is_terminal() { print(&plain(text)) } else { print(text) }
 }
 
+/// Bytes of a made file on stdout, whole.
+pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush())
+}
+
 /// Text as people may safely see it: others wrote parts of it, and control characters or a changed writing direction
 /// could show them something else than what is there.
 fn plain(text: &str) -> Cow<'_, str> {
