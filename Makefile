@@ -13,7 +13,7 @@ DEMO_ARGS ?= $(if $(CI),--headless)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test build lint doc-tests install setup setup-test
+.PHONY: help demo test bench build lint doc-tests install setup setup-test
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -28,6 +28,10 @@ test: setup-test lint build ## check format and lints, then run every test
 	  set -x; cargo test --workspace --all-features --locked --lib --bins --tests; \
 	fi
 	cargo test --workspace --all-features --locked --doc
+
+bench: setup ## measure, into benches/results (an optimised build; BENCH="import ecg" for some; METACLINIC_DATA for those with data)
+	cargo build --release --bins --locked
+	target/release/bench $(BENCH)
 
 install: setup ## install the program `metaclinic` for this user (an optimised build: takes longer)
 	cargo install --path node --locked

@@ -35,7 +35,7 @@ pub use detection::{Beat, detect};
 pub use evaluation::{Counts, Figures, LabelledRecording, MatchedBeats, TOLERANCE_S, match_beats};
 pub use features::{Features, features};
 pub use figures::Evaluation;
-pub use quality::{Problem, Quality, QualityWindow, Reading, Refusal, assess, read};
+pub use quality::{Problem, Quality, QualityWindow, Refusal, assess};
 pub use reasons::Reason;
 pub use rhythm::{BeatClass, RhythmSummary, rhythm};
 pub use signal::{

@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole target is a test")]
 
+use std::sync::OnceLock;
+
+use metaclinic_inference::Backend;
 use metaclinic_inference::ecg::{
-    Beat, EcgSignal, Lead, Problem, Refusal, assess, detect, features, match_beats, read,
+    Beat, EcgFinding, EcgModel, EcgSignal, Lead, Problem, Refusal, assess, detect, features, match_beats,
 };
 use proptest::prelude::*;
 
@@ -65,6 +68,11 @@ fn signal(rate_hz: f64, leads: Vec<Vec<f32>>) -> EcgSignal {
     let leads = leads.into_iter().enumerate();
     EcgSignal::new(rate_hz, leads.map(|(index, samples_mv)| Lead { name: name(index), samples_mv }).collect())
         .unwrap()
+}
+
+fn read(signal: &EcgSignal) -> Result<EcgFinding, Refusal> {
+    static MODEL: OnceLock<EcgModel> = OnceLock::new();
+    MODEL.get_or_init(|| EcgModel::built_in(Backend::default()).unwrap()).read(signal)
 }
 
 fn at(beats: &[Beat]) -> Vec<usize> {

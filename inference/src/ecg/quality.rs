@@ -6,9 +6,8 @@ use std::fmt;
 use std::ops::Range;
 
 use super::conditioning::{Conditioned, WORKING_RATE_HZ, samples};
-use super::detection::{Beat, detect};
 use super::filter::{Section, median};
-use super::rhythm::{RhythmSummary, rhythm};
+use super::rhythm::RhythmSummary;
 use super::signal::{EcgSignal, Lead};
 
 /// Length of a window in seconds, as in Clifford, Behar, Li and Rezek, "Signal quality indices and data
@@ -151,36 +150,6 @@ pub enum Refusal {
     /// More than 280 beats a minute over the whole recording.
     #[error("the heart rate is too fast to be believed: check the sampling rate")]
     RateTooFast,
-}
-
-/// What can be said without a classifier.
-#[derive(Clone, PartialEq)]
-pub struct Reading {
-    /// How well each stretch can be read.
-    pub quality: Quality,
-    /// The beats, without those in stretches that cannot be read.
-    pub beats: Vec<Beat>,
-    /// The rhythm, from intervals that lie in readable stretches.
-    pub rhythm: RhythmSummary,
-}
-
-impl fmt::Debug for Reading {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Reading({} windows)", self.quality.windows.len())
-    }
-}
-
-/// Quality, beats and rhythm of a recording, or why it is refused.
-pub fn read(signal: &EcgSignal) -> Result<Reading, Refusal> {
-    let quality = assess(signal);
-    if let Some(refusal) = quality.refusal() {
-        return Err(refusal);
-    }
-    let unreadable = quality.unreadable();
-    let mut beats = detect(signal);
-    beats.retain(|beat| !unreadable.iter().any(|stretch| stretch.contains(&beat.sample)));
-    let rhythm = plausible(rhythm(&beats, signal.sampling_rate_hz(), &[], &unreadable))?;
-    Ok(Reading { quality, beats, rhythm })
 }
 
 /// A rhythm whose rate a heart can have.
