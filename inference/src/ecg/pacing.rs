@@ -11,12 +11,19 @@ use super::signal::EcgSignal;
 const FAST_HZ: f64 = 60.0;
 /// Recordings slower than this, in hertz, do not show the pulse.
 const LEAST_RATE_HZ: f64 = 250.0;
-/// The pulse stands this long before the largest deflection of the complex, in seconds.
-const BEFORE_S: (f64, f64) = (0.140, 0.020);
+/// The pulse stands this long before the largest deflection of the complex, in seconds. Nearer, a sharp R wave is as
+/// narrow as a pulse.
+const BEFORE_S: (f64, f64) = (0.140, 0.008);
 /// It is at least this large in what is fast, in millivolts.
 const LEAST_MV: f32 = 0.045;
 /// And this many times as large as what is fast around it.
 const OVER_NOISE: f32 = 6.0;
+/// And this many times as large as what is fast beside it: a pulse is over in two samples, while a sharp P wave or a
+/// tremor goes on. In the training recordings a pulse so narrow stands before 90 % of the paced beats of 107, before
+/// 60 % of those of 217, and before one in a thousand of all others.
+const NARROW: f32 = 6.5;
+/// Beside the pulse means from here to there, in seconds.
+const BESIDE_S: (f64, f64) = (0.011, 0.040);
 /// A pacemaker shows in at least this share of the beats; fewer are taken for noise.
 const LEAST_SHARE: f64 = 0.10;
 
@@ -47,9 +54,20 @@ pub(crate) fn paced(signal: &EcgSignal, beats: &[Beat]) -> Vec<bool> {
 
 fn pulse(fast: &[f32], at: usize) -> bool {
     let piece = |from: usize, to: usize| &fast[from.min(fast.len())..to.min(fast.len())];
-    let before = piece(at.saturating_sub(samples(BEFORE_S.0)), at.saturating_sub(samples(BEFORE_S.1)));
     let around = piece(at.saturating_sub(samples(0.4)), at + samples(0.4));
     let noise = median(&mut around.iter().map(|mv| mv.abs()).collect::<Vec<_>>());
-    let largest = before.iter().fold(0.0f32, |largest, mv| largest.max(mv.abs()));
-    largest >= LEAST_MV && largest >= OVER_NOISE * noise
+    let least = LEAST_MV.max(OVER_NOISE * noise);
+    let (near, far) = (samples(BESIDE_S.0), samples(BESIDE_S.1));
+    let before =
+        at.saturating_sub(samples(BEFORE_S.0))..at.saturating_sub(samples(BEFORE_S.1)).min(fast.len());
+    before.into_iter().any(|index| {
+        let pulse = fast[index].abs();
+        if pulse < least {
+            return false;
+        }
+        let left = piece(index.saturating_sub(far), index.saturating_sub(near));
+        let right = piece(index + near + 1, index + far + 1);
+        let squares: f32 = left.iter().chain(right).map(|mv| mv * mv).sum();
+        pulse >= NARROW * (squares / (left.len() + right.len()).max(1) as f32).sqrt()
+    })
 }
