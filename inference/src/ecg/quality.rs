@@ -2,7 +2,6 @@
 //! instead of the whole recording; a recording that is mostly unreadable is refused in words for people.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 
 use super::conditioning::{Conditioned, WORKING_RATE_HZ, samples};
