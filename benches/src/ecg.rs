@@ -35,3 +35,46 @@ pub(crate) fn read(data: &Path) -> Result<Measured, String> {
     measured.at_most("p95, s", percentile_ms(&mut times, 0.95) / 1e3, 3.0);
     Ok(measured)
 }
+
+/// The whole reading of five minutes of one lead on each backend, in turn; the model is loaded once.
+#[cfg(feature = "ndarray")]
+pub(crate) fn backends() -> Result<Measured, String> {
+    use inference::Backend;
+    use inference::ecg::{EcgModel, EcgSignal, Lead};
+
+    const ROUNDS: usize = 30;
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/samples");
+    let file = |name: &str| std::fs::read(samples.join(name)).ok();
+    let header = file("mitdb-208-excerpt.hea").ok_or("the sample is missing")?;
+    let record = records::wfdb::read("mitdb-208-excerpt.hea", &header, &mut |name| file(name))
+        .map_err(|error| error.to_string())?;
+    let lead = |signal: &records::wfdb::Signal| Lead {
+        name: signal.description.clone(),
+        samples_mv: (0..signal.samples.len())
+            .map(|at| signal.physical(at).map_or(f32::NAN, |mv| mv as f32))
+            .collect(),
+    };
+    let signal = EcgSignal::new(record.sampling_rate_hz, record.signals.iter().map(lead).collect())
+        .map_err(|error| error.to_string())?;
+    let mut measured = Measured::new(
+        "backend",
+        "five minutes of one lead: beats, features, all members of the model; the backends in turn",
+    );
+    measured.command = "cargo run --release -p metaclinic-benches --features ndarray -- backend".to_owned();
+    let mut times: Vec<(Backend, EcgModel, Vec<Duration>)> = Vec::new();
+    for backend in Backend::ALL {
+        let model = EcgModel::built_in(*backend).map_err(|error| error.to_string())?;
+        times.push((*backend, model, Vec::new()));
+    }
+    for _ in 0..ROUNDS {
+        for (_, model, times) in &mut times {
+            let started = Instant::now();
+            model.read(&signal).map_err(|refusal| refusal.to_string())?;
+            times.push(started.elapsed());
+        }
+    }
+    for (backend, _, times) in &mut times {
+        measured.figure(format!("{backend}, median, ms"), percentile_ms(times, 0.5));
+    }
+    Ok(measured)
+}

@@ -46,6 +46,9 @@ enum Name {
     Write,
     /// A recording of half an hour with two leads
     Ecg,
+    /// The ECG model on each backend (cargo feature `ndarray`)
+    #[cfg(feature = "ndarray")]
+    Backend,
     /// A sealed attachment, beside a raw iroh stream
     Blob,
     /// From start to ready
@@ -67,6 +70,8 @@ impl Name {
             Name::Import => store::import(&data("fhir-synthea")?),
             Name::Write => store::write(),
             Name::Ecg => ecg::read(&data("ecg-mitbih")?),
+            #[cfg(feature = "ndarray")]
+            Name::Backend => ecg::backends(),
             Name::Blob => blob::fetch(),
             Name::Start => nodes::start(cli.data.as_deref()),
         }
