@@ -1,6 +1,8 @@
 //! One signed step of a document: the bytes of an automerge change, and who vouches for them in which room and
 //! epoch.
 
+mod pack;
+mod parts;
 mod raw;
 mod refusal;
 
@@ -11,6 +13,7 @@ use keys::codec::{self, CodecError};
 use keys::{DeviceCertificate, DeviceId, DeviceKey, Signable, Signed};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use pack::{MAX_UNPACKED_BYTES, PackError, pack, unpack};
 pub(crate) use raw::{MAX_REFERENCES, check_shape, chunk_hash};
 pub use refusal::Refusal;
 

@@ -17,7 +17,8 @@ mod schema;
 mod sync;
 
 pub use change::{
-    Author, ChangeError, MAX_CHANGE_BYTES, MAX_OPERATIONS, MAX_SIGNED_CHANGE_BYTES, Refusal, SignedChange,
+    Author, ChangeError, MAX_CHANGE_BYTES, MAX_OPERATIONS, MAX_SIGNED_CHANGE_BYTES, MAX_UNPACKED_BYTES,
+    PackError, Refusal, SignedChange, pack, unpack,
 };
 pub use epoch::{
     Appended, Charter, Epoch, EpochError, EpochLog, MAX_CLOSED_HEADS, MAX_EPOCHS, MAX_MEMBERS,

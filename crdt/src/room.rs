@@ -201,6 +201,12 @@ impl Room {
         names.filter_map(|id| Some((id, self.entry_there(&id)?.1.kind())))
     }
 
+    /// The document as automerge would write it to a disk, to compare with.
+    #[cfg(test)]
+    pub(crate) fn saved_bytes(&self) -> Vec<u8> {
+        self.document.saved()
+    }
+
     /// The file of an annotation that is there.
     pub fn attachment(&self, annotation: &EntryId) -> Option<Attachment> {
         see::attachment(self, &self.entry_there(annotation)?.0)

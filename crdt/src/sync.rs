@@ -5,15 +5,17 @@
 //!   │ Heads ───────────────────────────────▶ │   both, when a stream opens; equal heads end it here
 //!   │ ◀─────────────────────────────── Heads │
 //!   │ Want {have} ─────────────────────────▶ │   who lacks something asks,
-//!   │ ◀─────────────────── Changes {more}    │   batch after batch: 64 KiB at first, up to 512 KiB
+//!   │ ◀──────────────────── Packed {more}    │   batch after batch: 64 KiB at first, up to 1 MiB unpacked
 //!   │ Changes (own, new) ──────────────────▶ │   new own edits are pushed at the next tick,
 //!   │ ◀─────────────────────────────── Heads │   and their arrival is told; others' edits are told, not pushed
 //! ```
 //!
 //! Nothing is sent to an identity that is no member in the newest known epoch. Epochs themselves are fetched by
-//! another protocol: the session says when. A message may get lost, come twice or late: after two seconds of
-//! silence a session that is not in sync tells its position again and asks for the peer's. What a peer's copy
-//! refuses for good is offered ever more rarely. All lists, memories and answers are bounded.
+//! another protocol: the session says when. A pack is another spelling of signed changes, each of which is checked
+//! as if it had come alone; where one cannot be read or brings nothing, the same is asked for change by change. A
+//! message may get lost, come twice or late: after two seconds of silence a session that is not in sync tells its
+//! position again and asks for the peer's. What a peer's copy refuses for good is offered ever more rarely. All
+//! lists, memories and answers are bounded.
 
 mod belief;
 mod message;
@@ -29,7 +31,7 @@ use keys::{DeviceCertificate, DeviceId, IdentityId, Signed, Timestamp};
 use self::belief::{Belief, Service};
 use self::message::{MAX_ALONG, MAX_LISTED, MAX_SAMPLED, MAX_WANTED, SYNC_VERSION};
 pub use self::message::{MAX_SYNC_MESSAGE_BYTES, SyncMessage};
-use crate::{ChangeHash, Room, RoomId, SignedChange};
+use crate::{ChangeHash, PackError, Room, RoomId, SignedChange, unpack};
 
 /// Silence after which a session that is not in sync asks again.
 pub const SILENCE: Duration = Duration::from_secs(2);
@@ -95,6 +97,12 @@ pub enum SyncEffect {
         /// The first number to ask for.
         from: u64,
     },
+    /// A pack of changes could not be read, and nothing of it is used: note it. The session asks for the changes one
+    /// by one.
+    Unreadable {
+        /// Why, without content.
+        reason: String,
+    },
     /// Both copies are equal now. Said once each time it becomes true.
     InSync,
     /// The peer broke the protocol or is no member: close the stream.
@@ -121,6 +129,8 @@ pub struct SyncSession {
     owes_receipt: bool,
     /// The peer has more of what was asked for.
     more: bool,
+    /// A pack of the peer's could not be read: none is asked for until the stream ends.
+    plain: bool,
     request: Option<Request>,
     epochs: Option<EpochRequest>,
     proof: Option<Proof>,
@@ -170,6 +180,20 @@ enum Why {
     Answer,
 }
 
+/// How changes are sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// Nobody asked: they are new here.
+    Push,
+    /// In answer to a request.
+    Answer {
+        /// There is more.
+        more: bool,
+        /// Whether they may be packed.
+        packed: bool,
+    },
+}
+
 /// A request for changes.
 struct Request {
     at: Duration,
@@ -214,6 +238,7 @@ impl SyncSession {
             marked: false,
             owes_receipt: false,
             more: false,
+            plain: false,
             request: None,
             epochs: None,
             proof: None,
@@ -310,10 +335,17 @@ impl SyncSession {
             }
             // Of a stranger, only the claim of a newer epoch is looked at.
             _ if !member => {}
-            SyncMessage::Want { have, .. } => self.want(room, &have, out),
+            SyncMessage::Want { have, packed, .. } => self.want(room, &have, packed, out),
             SyncMessage::Changes { changes, certificates, heads, more, answer } => {
                 self.changes(ChangesIn { changes, certificates, heads, more, answer }, out);
             }
+            SyncMessage::Packed { pack, certificates, heads, more } => match unpack(&room.id(), &pack) {
+                Ok(changes) => {
+                    self.changes(ChangesIn { changes, certificates, heads, more, answer: true }, out);
+                }
+                Err(_) if self.plain => self.refuse("a second pack that cannot be read", out),
+                Err(error) => self.unreadable(&error, out),
+            },
         }
     }
 
@@ -342,7 +374,13 @@ impl SyncSession {
         self.compare(room, &own, out);
     }
 
-    fn want(&mut self, room: &Room, have: &[ChangeHash], out: &mut Vec<SyncEffect>) {
+    /// The same is asked for change by change, at the next tick.
+    fn unreadable(&mut self, error: &PackError, out: &mut Vec<SyncEffect>) {
+        (self.plain, self.request, self.in_sync) = (true, None, false);
+        out.push(SyncEffect::Unreadable { reason: error.to_string() });
+    }
+
+    fn want(&mut self, room: &Room, have: &[ChangeHash], packed: bool, out: &mut Vec<SyncEffect>) {
         let elapsed = self.clock.elapsed;
         if !self.service.admit(elapsed) {
             return;
@@ -354,14 +392,15 @@ impl SyncSession {
             self.belief.forget_certificates();
         }
         let own = Position::of(room);
-        let mut limit_bytes = self.service.batch(elapsed);
+        let mut limit_bytes = self.service.batch(elapsed, packed);
         loop {
             let (changes, more) = room.changes_not_ancestors_of(&known, limit_bytes);
             if changes.is_empty() {
                 return self.tell(&own, MAX_LISTED, Why::Answer, out);
             }
             // Many small changes of as many authors can bring more bytes of certificates than of changes.
-            if self.send_changes(room, &own, changes, more, true, out) || limit_bytes <= MIN_BATCH_BYTES {
+            let how = How::Answer { more, packed };
+            if self.send_changes(room, &own, changes, how, out) || limit_bytes <= MIN_BATCH_BYTES {
                 return;
             }
             limit_bytes /= 2;
@@ -457,12 +496,14 @@ fn check(room: &Room, message: &SyncMessage) -> Result<(), &'static str> {
         SyncMessage::Heads { version, .. } if *version != SYNC_VERSION => Err("unknown protocol version"),
         SyncMessage::Heads { room, .. } if *room != id => Err("message for another room"),
         SyncMessage::Heads { heads, .. } if heads.len() > MAX_LISTED => Err("too many heads"),
-        SyncMessage::Want { wanted, have }
+        SyncMessage::Want { wanted, have, .. }
             if wanted.len() > MAX_WANTED || have.len() > MAX_LISTED + MAX_SAMPLED =>
         {
             Err("too many hashes")
         }
-        SyncMessage::Changes { heads, .. } if heads.len() > MAX_ALONG => Err("too many heads"),
+        SyncMessage::Changes { heads, .. } | SyncMessage::Packed { heads, .. } if heads.len() > MAX_ALONG => {
+            Err("too many heads")
+        }
         SyncMessage::Changes { changes, .. } if changes.is_empty() => Err("no changes"),
         SyncMessage::Changes { changes, .. } if changes.iter().any(|change| change.room() != id) => {
             Err("change for another room")
@@ -503,6 +544,7 @@ impl fmt::Debug for SyncEffect {
             Self::Send(bytes) => write!(f, "Send({} bytes)", bytes.len()),
             Self::Received { changes, .. } => write!(f, "Received({} changes)", changes.len()),
             Self::NeedEpochs { from } => write!(f, "NeedEpochs({from})"),
+            Self::Unreadable { reason } => write!(f, "Unreadable({reason})"),
             Self::InSync => f.write_str("InSync"),
             Self::Refuse { reason } => write!(f, "Refuse({reason})"),
         }

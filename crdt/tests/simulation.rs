@@ -36,6 +36,7 @@ fn run_all(all: Range<u64>, transport: Transport) {
         let outcome = faults::run(seed, transport);
         println!("  {outcome}");
         assert!(outcome.changes > 50, "a run without work proves nothing");
+        assert!(outcome.traffic.packs > 0, "who was apart, and who is new, gets packs");
     }
 }
 
@@ -54,6 +55,14 @@ fn a_member_who_cheats_changes_no_honest_document() {
     for seed in seeds(100..106) {
         println!("METACLINIC_SIM_SEED={seed} cheating");
         malice::attack(seed);
+    }
+}
+
+#[test]
+fn packs_that_lie_keep_no_new_member_out_and_change_no_document() {
+    for seed in seeds(400..408) {
+        println!("METACLINIC_SIM_SEED={seed} packs that lie");
+        malice::lie_in_packs(seed);
     }
 }
 

@@ -89,6 +89,16 @@ impl<T> Signed<T> {
     pub fn body(&self) -> &[u8] {
         &self.body
     }
+
+    /// The signature over them.
+    pub const fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
+
+    /// A message put together from what travelled apart. Whether it is signed at all is seen by [`Signed::verify`].
+    pub const fn from_parts(body: Vec<u8>, signer: [u8; 32], signature: [u8; 64]) -> Self {
+        Self { body, signer, signature, message: PhantomData }
+    }
 }
 
 fn signing_input(domain: &str, body: &[u8]) -> Vec<u8> {

@@ -7,12 +7,12 @@ use metaclinic_tests::harness::{self, Daemon};
 
 use crate::homes;
 
-struct Answer {
-    status: u16,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
-fn ask(daemon: &Daemon, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) fn ask(daemon: &Daemon, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let address = daemon.told("http").trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(&address).expect("the listener is up");
     let mut request =

@@ -7,4 +7,5 @@ mod diagnose;
 mod exchange;
 mod faults;
 mod homes;
+mod packs;
 mod rooms;

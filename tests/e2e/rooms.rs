@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::exchange::pair;
 use crate::homes;
 
-const ROOM: &str = "ward 3";
+pub(crate) const ROOM: &str = "ward 3";
 
-fn room(home: &Path, args: &[&str]) -> Value {
+pub(crate) fn room(home: &Path, args: &[&str]) -> Value {
     let mut all = vec!["room"];
     all.extend_from_slice(args);
     harness::run_json(home, &all)
@@ -23,12 +23,12 @@ fn denied(home: &Path, args: &[&str]) {
 }
 
 /// Homes with running daemons, all paired with the first.
-struct Met {
-    homes: Vec<PathBuf>,
-    daemons: Vec<Option<Daemon>>,
+pub(crate) struct Met {
+    pub(crate) homes: Vec<PathBuf>,
+    pub(crate) daemons: Vec<Option<Daemon>>,
 }
 
-fn met(folder: &Path, names: &[(&str, &str)]) -> Met {
+pub(crate) fn met(folder: &Path, names: &[(&str, &str)]) -> Met {
     let homes: Vec<PathBuf> = names.iter().map(|(name, role)| homes::made(folder, name, role)).collect();
     let daemons = homes.iter().map(|home| Some(homes::daemon(home))).collect();
     for other in &homes[1..] {
@@ -37,13 +37,13 @@ fn met(folder: &Path, names: &[(&str, &str)]) -> Met {
     Met { homes, daemons }
 }
 
-fn join(owner: &Path, member: &Path, name: &str, role: &str) {
+pub(crate) fn join(owner: &Path, member: &Path, name: &str, role: &str) {
     let invited = room(owner, &["invite", ROOM, name, "--role", role]);
     room(member, &["join", invited["ticket"].as_str().expect("a ticket")]);
 }
 
 /// Waits until all homes show the same heads.
-fn same(homes: &[&Path], limit: Duration) -> Value {
+pub(crate) fn same(homes: &[&Path], limit: Duration) -> Value {
     let deadline = Instant::now() + limit;
     loop {
         let shown: Vec<Value> = homes.iter().map(|home| room(home, &["show", ROOM])).collect();

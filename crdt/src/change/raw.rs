@@ -10,16 +10,16 @@ use crate::ids::ChangeHash;
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 
 /// The chunk type of a plain change.
-const PLAIN_CHANGE: u8 = 1;
+pub(super) const PLAIN_CHANGE: u8 = 1;
 
 /// The most changes that one may build on, and the most actors that one may name.
 pub(crate) const MAX_REFERENCES: u64 = 1_024;
 
 /// Bytes of an actor in a room.
-const ACTOR_BYTES: u64 = 16;
+pub(super) const ACTOR_BYTES: u64 = 16;
 
 /// Bytes of the message of a change: 16 bytes in base 32.
-const TERMS_BYTES: u64 = 26;
+pub(super) const TERMS_BYTES: u64 = 26;
 
 /// The most columns an automerge change has.
 const MAX_COLUMNS: u64 = 16;
@@ -43,14 +43,14 @@ pub(crate) fn chunk_hash(bytes: &[u8]) -> Option<ChangeHash> {
     Some(ChangeHash::from_bytes(chunk.hash()))
 }
 
-struct Chunk<'a> {
+pub(super) struct Chunk<'a> {
     checksum: &'a [u8],
-    kind: u8,
-    data: &'a [u8],
+    pub(super) kind: u8,
+    pub(super) data: &'a [u8],
 }
 
 impl<'a> Chunk<'a> {
-    fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Input(bytes);
         if input.take(4)? != MAGIC {
             return None;
@@ -67,18 +67,40 @@ impl<'a> Chunk<'a> {
     }
 
     fn hash(&self) -> [u8; 32] {
+        Sha256::new().chain_update(self.header()).chain_update(self.data).finalize().into()
+    }
+
+    fn header(&self) -> Vec<u8> {
         let mut header = Vec::with_capacity(MAX_LEB128_BYTES + 1);
         header.push(self.kind);
         write_unsigned(&mut header, self.data.len() as u64);
-        Sha256::new().chain_update(&header).chain_update(self.data).finalize().into()
+        header
+    }
+
+    /// The chunk around `data`, with its checksum.
+    pub(super) fn write(kind: u8, data: &'a [u8]) -> Vec<u8> {
+        let chunk = Self { checksum: &[], kind, data };
+        [&MAGIC[..], &chunk.hash()[..4], &chunk.header(), data].concat()
     }
 }
 
-fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let byte = (value & 0x7f) as u8;
         value >>= 7;
         if value == 0 {
+            return out.push(byte);
+        }
+        out.push(byte | 0x80);
+    }
+}
+
+pub(super) fn write_signed(out: &mut Vec<u8>, mut value: i64) {
+    loop {
+        let byte = (value & 0x7f) as u8;
+        value >>= 7;
+        // The rest is nothing but the sign, and the byte shows the same sign.
+        if (value == 0 && byte & 0x40 == 0) || (value == -1 && byte & 0x40 != 0) {
             return out.push(byte);
         }
         out.push(byte | 0x80);
@@ -214,10 +236,10 @@ fn boolean_rows(mut input: Input<'_>, limit: u64) -> Option<u64> {
 
 /// Bytes that are still to be read.
 #[derive(Clone, Copy)]
-struct Input<'a>(&'a [u8]);
+pub(super) struct Input<'a>(pub(super) &'a [u8]);
 
 impl<'a> Input<'a> {
-    fn take(&mut self, count: u64) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, count: u64) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(usize::try_from(count).ok()?)?;
         self.0 = rest;
         Some(taken)
@@ -229,7 +251,7 @@ impl<'a> Input<'a> {
         self.take(end as u64 + 1)
     }
 
-    fn unsigned(&mut self) -> Option<u64> {
+    pub(super) fn unsigned(&mut self) -> Option<u64> {
         let bytes = self.number()?;
         let mut value = 0_u128;
         for (place, byte) in bytes.iter().enumerate() {
@@ -238,7 +260,7 @@ impl<'a> Input<'a> {
         u64::try_from(value).ok()
     }
 
-    fn signed(&mut self) -> Option<i64> {
+    pub(super) fn signed(&mut self) -> Option<i64> {
         let bytes = self.number()?;
         let bits = 7 * bytes.len();
         let mut value = 0_i128;

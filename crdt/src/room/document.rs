@@ -76,6 +76,12 @@ impl Document {
         self.doc.fork()
     }
 
+    /// The document as automerge would write it to a disk, uncompressed.
+    #[cfg(test)]
+    pub(super) fn saved(&self) -> Vec<u8> {
+        self.doc.save_nocompress()
+    }
+
     /// All values of a field that nobody replaced, the one shown last; several mean that people wrote at the same
     /// time.
     pub(super) fn field(&self, entry: &OperationId, key: Key) -> Vec<(ScalarValue, OperationId)> {

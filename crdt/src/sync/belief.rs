@@ -22,6 +22,9 @@ const FIRST_BATCH_BYTES: usize = 64 * 1024;
 /// The largest answer: half of what a frame may hold, which leaves room for certificates.
 pub(super) const MAX_BATCH_BYTES: usize = 512 * 1024;
 
+/// The largest packed answer, counted unpacked: lines of text become less than half of it.
+const MAX_PACKED_BATCH_BYTES: usize = crate::MAX_UNPACKED_BYTES;
+
 /// A peer that comes back for more within this time keeps up.
 const KEEPS_UP: Duration = Duration::from_secs(2);
 
@@ -136,11 +139,10 @@ impl Service {
     }
 
     /// The most bytes of changes for the answer that is made now.
-    pub(super) fn batch(&mut self, elapsed: Duration) -> usize {
+    pub(super) fn batch(&mut self, elapsed: Duration, packed: bool) -> usize {
+        let largest = if packed { MAX_PACKED_BATCH_BYTES } else { MAX_BATCH_BYTES };
         self.batch_bytes = match self.served.replace(elapsed) {
-            Some(served) if elapsed.saturating_sub(served) < KEEPS_UP => {
-                (self.batch_bytes * 2).min(MAX_BATCH_BYTES)
-            }
+            Some(served) if elapsed.saturating_sub(served) < KEEPS_UP => (self.batch_bytes * 2).min(largest),
             _ => FIRST_BATCH_BYTES,
         };
         self.batch_bytes

@@ -61,6 +61,9 @@ pub enum SyncMessage {
         /// Its heads, and ancestors of them at growing distance: whoever knows one of them need not send what
         /// lies before it.
         have: Vec<ChangeHash>,
+        /// Whether the answer may be packed. One who got a pack that did not help asks without.
+        #[serde(default, skip_serializing_if = "is_false")]
+        packed: bool,
     },
     /// Signed changes, each after those that it depends on.
     Changes {
@@ -76,6 +79,20 @@ pub enum SyncMessage {
         /// Whether this answers a `Want`.
         #[serde(default, skip_serializing_if = "is_false")]
         answer: bool,
+    },
+    /// The same in few bytes, in answer to a `Want` that permits it.
+    Packed {
+        /// What [`crate::pack`] made of the changes. Read apart from the rest, so that one that cannot be read does
+        /// not end the exchange.
+        #[serde(with = "serde_bytes")]
+        pack: Vec<u8>,
+        /// As in `Changes`.
+        certificates: Vec<Signed<DeviceCertificate>>,
+        /// As in `Changes`.
+        heads: Vec<ChangeHash>,
+        /// As in `Changes`.
+        #[serde(default, skip_serializing_if = "is_false")]
+        more: bool,
     },
 }
 
@@ -100,9 +117,12 @@ impl fmt::Debug for SyncMessage {
             Self::Heads { epoch, heads, ask, .. } => {
                 write!(f, "Heads(epoch {epoch}, {} heads, ask {ask})", heads.len())
             }
-            Self::Want { wanted, have } => write!(f, "Want({} of {} known)", wanted.len(), have.len()),
+            Self::Want { wanted, have, .. } => write!(f, "Want({} of {} known)", wanted.len(), have.len()),
             Self::Changes { changes, certificates, more, .. } => {
                 write!(f, "Changes({}, {} certificates, more {more})", changes.len(), certificates.len())
+            }
+            Self::Packed { pack, certificates, more, .. } => {
+                write!(f, "Packed({} bytes, {} certificates, more {more})", pack.len(), certificates.len())
             }
         }
     }

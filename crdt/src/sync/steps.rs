@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::message::{MAX_ALONG, MAX_LISTED, MAX_SAMPLED, MAX_SYNC_MESSAGE_BYTES, MAX_WANTED, SYNC_VERSION};
 use super::{
-    EPOCHS_FIRST, EpochRequest, FIRST_LISTED, LONGEST_PAUSE, PROOFS_AT_ONCE, PROOFS_IN_MESSAGE, PUSH_BYTES,
-    Position, Proof, Request, SILENCE, SyncEffect, SyncMessage, SyncSession, Why, digest_of,
+    EPOCHS_FIRST, EpochRequest, FIRST_LISTED, How, LONGEST_PAUSE, PROOFS_AT_ONCE, PROOFS_IN_MESSAGE,
+    PUSH_BYTES, Position, Proof, Request, SILENCE, SyncEffect, SyncMessage, SyncSession, Why, digest_of,
 };
-use crate::{ChangeHash, Room, SignedChange};
+use crate::{ChangeHash, Room, SignedChange, pack};
 
 impl SyncSession {
     /// Asks for what the peer is known to have beyond this copy. True while an answer is under way.
@@ -110,7 +110,9 @@ impl SyncSession {
         let mut have: Vec<ChangeHash> = own.heads.iter().take(MAX_LISTED).copied().collect();
         have.extend(room.sample_ancestors(MAX_SAMPLED).into_iter().take(MAX_SAMPLED));
         self.more = false;
-        self.send(&SyncMessage::Want { wanted, have }, out);
+        // Of a pack that brought nothing, something may have been wrong with the packing.
+        let packed = !self.plain && tries == 0;
+        self.send(&SyncMessage::Want { wanted, have, packed }, out);
         self.request = Some(Request { at, lacking, held, answered: false, tries });
         true
     }
@@ -147,7 +149,7 @@ impl SyncSession {
         }
         let (changes, more) = room.changes_not_ancestors_of(&self.belief.base(room), PUSH_BYTES);
         let own_among = changes.iter().any(|change| change.device() == self.device);
-        !more && own_among && self.send_changes(room, own, changes, false, false, out)
+        !more && own_among && self.send_changes(room, own, changes, How::Push, out)
     }
 
     /// Sends `changes`, and with them the heads. False, and nothing is sent, when they do not fit.
@@ -156,15 +158,27 @@ impl SyncSession {
         room: &Room,
         own: &Position,
         changes: Vec<SignedChange>,
-        more: bool,
-        answer: bool,
+        how: How,
         out: &mut Vec<SyncEffect>,
     ) -> bool {
         let hashes: Vec<ChangeHash> = changes.iter().map(SignedChange::hash).collect();
         let certificates = self.belief.new_certificates(room.certificates_for(&changes));
         let told = own.heads.len() <= MAX_ALONG;
         let heads = if told { own.heads.clone() } else { Vec::new() };
-        let bytes = SyncMessage::Changes { changes, certificates, heads, more, answer }.encode();
+        // A pack of one change would be no smaller than the change.
+        let pack = match how {
+            How::Answer { packed: true, .. } if changes.len() > 1 => pack(&changes),
+            _ => None,
+        };
+        let more = matches!(how, How::Answer { more: true, .. });
+        let message = match pack {
+            Some(pack) => SyncMessage::Packed { pack, certificates, heads, more },
+            None => {
+                let answer = how != How::Push;
+                SyncMessage::Changes { changes, certificates, heads, more, answer }
+            }
+        };
+        let bytes = message.encode();
         if bytes.len() > MAX_SYNC_MESSAGE_BYTES {
             return false;
         }

@@ -1,5 +1,7 @@
 //! Two sessions against each other, and one against garbage.
 
+mod bootstrap;
+mod packs;
 mod pair;
 
 use keys::Timestamp;
@@ -7,7 +9,7 @@ use proptest::prelude::*;
 
 use self::pair::{Pair, Person, Side, found};
 use super::*;
-use crate::{Member, Role, RoomCommand};
+use crate::{Member, Role, RoomCommand, pack};
 
 /// What a person adds without naming an earlier entry.
 fn say(text: String) -> RoomCommand {
@@ -37,15 +39,14 @@ fn a_new_member_gets_everything_in_few_bytes() {
         for number in 0..count {
             pair.a.write(say(format!("{number:>text_bytes$}")));
         }
-        let changes = pair.a.room.changes_not_ancestors_of(&[], usize::MAX).0;
-        let raw: usize = changes.iter().map(|change| change.change().len()).sum();
+        let saved = pair.a.room.saved_bytes().len();
         pair.reconnect();
         pair.run();
         let (bytes, messages) = pair.traffic();
-        println!("bootstrap of {count} changes ({raw} bytes raw): {bytes} bytes, {messages} messages");
+        println!("bootstrap of {count} changes ({saved} bytes saved): {bytes} bytes, {messages} messages");
         assert!(pair.in_sync());
         assert_eq!(pair.b.room.len(), count);
-        assert!(bytes * 2 <= 3 * (raw + 200 * count), "{bytes} bytes for {raw} of {count} changes");
+        assert!(bytes * 2 <= 3 * (saved + 64 * count), "{bytes} bytes for {saved} of {count} changes");
         assert!(pair.largest() <= MAX_SYNC_MESSAGE_BYTES);
     }
 }
@@ -140,7 +141,7 @@ fn a_stranger_gets_nothing_and_is_refused() {
     let mut session = SyncSession::new(stranger.identity.id(), pair.a.person.device.id());
     let now = pair.a.now;
     assert_eq!(session.handle(now, &pair.a.room, SyncInput::Start), []);
-    let want = SyncMessage::Want { wanted: Vec::new(), have: Vec::new() };
+    let want = SyncMessage::Want { wanted: Vec::new(), have: Vec::new(), packed: false };
     assert_eq!(session.handle(now, &pair.a.room, SyncInput::Message(want.encode())), []);
     let heads = pair.a.heads_message();
     let effects = session.handle(now, &pair.a.room, SyncInput::Message(heads));
@@ -266,7 +267,7 @@ fn changes_that_are_refused_are_not_asked_for_without_end() {
 #[test]
 fn a_flood_of_requests_is_served_in_measure() {
     let mut pair = Pair::with_shared_history(30);
-    let want = SyncMessage::Want { wanted: Vec::new(), have: Vec::new() }.encode();
+    let want = SyncMessage::Want { wanted: Vec::new(), have: Vec::new(), packed: false }.encode();
     let answered = (0..1_000).map(|_| pair.a.feed(SyncInput::Message(want.clone())).len()).sum::<usize>();
     assert_eq!(answered, 32);
     pair.advance(1_000);
@@ -300,7 +301,10 @@ fn breaches_are_refused_by_name() {
     check(heads(2, room, 0), "unknown protocol version");
     check(heads(1, RoomId::from_bytes([3; 32]), 0), "message for another room");
     check(heads(1, room, MAX_LISTED + 1), "too many heads");
-    check(SyncMessage::Want { wanted: hashes(MAX_WANTED + 1), have: Vec::new() }.encode(), "too many hashes");
+    check(
+        SyncMessage::Want { wanted: hashes(MAX_WANTED + 1), have: Vec::new(), packed: true }.encode(),
+        "too many hashes",
+    );
     let none = |heads| {
         let (changes, certificates) = (Vec::new(), Vec::new());
         SyncMessage::Changes { changes, certificates, heads, more: false, answer: false }.encode()
@@ -338,7 +342,7 @@ fn as_many_heads_as_may_be_listed_fit_into_a_message() {
     assert!(heads.encode().len() <= MAX_SYNC_MESSAGE_BYTES);
     let wanted = vec![ChangeHash::from_bytes([0xff; 32]); MAX_WANTED];
     let have = vec![ChangeHash::from_bytes([0xff; 32]); MAX_LISTED + MAX_SAMPLED];
-    assert!(SyncMessage::Want { wanted, have }.encode().len() <= MAX_SYNC_MESSAGE_BYTES);
+    assert!(SyncMessage::Want { wanted, have, packed: true }.encode().len() <= MAX_SYNC_MESSAGE_BYTES);
 }
 
 proptest! {
@@ -371,7 +375,7 @@ proptest! {
     #[test]
     fn a_damaged_message_never_panics(place in any::<prop::sample::Index>(), bit in 0..8_u8, cut in any::<bool>()) {
         let mut pair = Pair::with_shared_history(2);
-        let want = SyncMessage::Want { wanted: Vec::new(), have: Vec::new() }.encode();
+        let want = SyncMessage::Want { wanted: Vec::new(), have: Vec::new(), packed: false }.encode();
         for message in [pair.b.heads_message(), want.clone(), pair.b.feed(SyncInput::Message(want)).remove(0)] {
             let mut damaged = message;
             let place = place.index(damaged.len());

@@ -32,11 +32,11 @@ pub(crate) struct Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { changes, equal_after_ms, traffic: Traffic { messages, bytes, cut_or_lost, .. }, took } =
-            self;
+        let Self { changes, equal_after_ms, traffic, took } = self;
+        let Traffic { messages, packs, bytes, cut_or_lost, .. } = traffic;
         write!(
             f,
-            "{changes} changes, {messages} messages of {} KiB, {cut_or_lost} cut or lost, ",
+            "{changes} changes, {messages} messages ({packs} packs) of {} KiB, {cut_or_lost} cut or lost, ",
             bytes / 1024
         )?;
         write!(f, "equal {equal_after_ms} ms after healing, ran {} ms", took.as_millis())

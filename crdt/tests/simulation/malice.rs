@@ -2,7 +2,7 @@
 //! one number. Its messages reach honest nodes through ordinary sessions.
 
 use keys::{Signable, Signed};
-use metaclinic_crdt::{Charter, Member, Role, Room, RoomCommand, SignedChange, SyncMessage, Trust};
+use metaclinic_crdt::{Charter, Member, Role, Room, RoomCommand, SignedChange, SyncMessage, Trust, pack};
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +121,64 @@ pub(crate) fn attack(seed: u64) {
     finish(&mut world);
     assert!(world.breaches > 0, "replays of other rooms and garbage close the stream");
     assert_eq!(marked(&world), 0, "what the villain wrote must be nowhere");
+}
+
+/// Someone new joins, and all the while the villain sends it, and the others, packs that lie: with a forged
+/// signature, with writes beyond its role behind honest ones, cut, altered, of an older state, of another room.
+pub(crate) fn lie_in_packs(seed: u64) {
+    let mut world = found(seed);
+    let mut stale = demote(&mut world, seed);
+    let (newcomer, now) = (Person::new(seed, 9), world.now());
+    let owner = &mut world.nodes[0];
+    let member = Member { identity: newcomer.id(), role: Role::Clinician };
+    let epoch = owner.room.invite(&Person::identity(seed, 0), member, now).unwrap();
+    owner.stored.epochs.push(epoch);
+    owner.mark(now);
+    let epochs = owner.stored.epochs.clone();
+    let joiner = world.add(Node::new(newcomer, &epochs));
+    let charter = charter(3);
+    let mut other =
+        Room::create(&world.nodes[VILLAIN].person.identity, charter, Vec::new(), world.now()).unwrap();
+    for round in 0..24 {
+        edit(&mut world, 150);
+        let to = [joiner, world.below(VILLAIN as u64) as usize][round % 2];
+        let mut changes = world.nodes[VILLAIN].stored.changes.clone();
+        let mut pack = match round / 2 % 6 {
+            0 => {
+                *changes.last_mut().unwrap() = forged(&mut world);
+                pack(&changes)
+            }
+            1 => {
+                changes.push(write(&world, &mut stale, note("late in a pack"), 1_002));
+                pack(&changes)
+            }
+            2 | 3 => pack(&changes),
+            4 => pack(&changes[..changes.len() / 2]),
+            _ => pack(&[write(&world, &mut other, note("elsewhere"), 1)]),
+        }
+        .unwrap();
+        let place = world.below(pack.len() as u64) as usize;
+        match round / 2 % 6 {
+            2 => pack.truncate(place),
+            3 => pack[place] ^= 1 << world.below(8),
+            _ => {}
+        }
+        send_pack(&mut world, to, pack);
+    }
+    finish(&mut world);
+    assert_eq!(marked(&world), 0, "what the villain wrote must be nowhere");
+    assert!(world.traffic.packs > 24, "honest packs traveled too");
+    assert!(world.nodes.iter().any(|node| node.unreadable > 0), "a cut pack is told");
+    let [first, newest] = [0, joiner].map(|node| &world.nodes[node]);
+    assert_eq!(newest.room.heads(), first.room.heads(), "the new member holds the same");
+    assert!(newest.room.view() == first.room.view() && newest.reopened().view() == first.room.view());
+}
+
+/// The villain sends a pack, with the certificates of everybody.
+fn send_pack(world: &mut World, to: usize, pack: Vec<u8>) {
+    let certificates = world.nodes[VILLAIN].stored.certificates.clone();
+    let message = SyncMessage::Packed { pack, certificates, heads: Vec::new(), more: false };
+    world.inject(VILLAIN, to, message.encode());
 }
 
 /// Late edits whose beginning is withheld.

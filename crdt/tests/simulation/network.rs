@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keys::{Signed, Timestamp};
-use metaclinic_crdt::{Epoch, MAX_SYNC_MESSAGE_BYTES, SyncInput, SyncSession};
+use metaclinic_crdt::{Epoch, MAX_SYNC_MESSAGE_BYTES, SyncInput, SyncMessage, SyncSession};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -59,6 +59,8 @@ pub(crate) struct Traffic {
     pub(crate) cut_or_lost: u64,
     /// Messages between nodes that are compared.
     pub(crate) among_equals: u64,
+    /// Messages that are packs of changes.
+    pub(crate) packs: u64,
 }
 
 /// All nodes, the network between them, and the time.
@@ -298,6 +300,8 @@ impl World {
         self.traffic.messages += 1;
         self.traffic.among_equals += u64::from(self.nodes[from].counts && self.nodes[to].counts);
         self.traffic.bytes += bytes.len() as u64;
+        let packed = matches!(SyncMessage::decode(&bytes), Ok(SyncMessage::Packed { .. }));
+        self.traffic.packs += u64::from(packed);
         let dropped = self.happens(self.faults.drop);
         let mut at = self.now_ms + self.delay();
         let link = self.link(from, to);

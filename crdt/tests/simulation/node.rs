@@ -30,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) run: u64,
     /// Whether it is still compared with the others.
     pub(crate) counts: bool,
+    /// Packs that it could not read.
+    pub(crate) unreadable: u64,
 }
 
 /// What a node wants the world to do.
@@ -43,7 +45,7 @@ impl Node {
     pub(crate) fn new(person: Person, epochs: &[Signed<Epoch>]) -> Self {
         let room = Room::open(epochs, Vec::new(), std::iter::empty(), Trust::Nothing).unwrap();
         let stored = Stored { epochs: epochs.to_vec(), ..Stored::default() };
-        Self { person, room, stored, sessions: BTreeMap::new(), run: 1, counts: true }
+        Self { person, room, stored, sessions: BTreeMap::new(), run: 1, counts: true, unreadable: 0 }
     }
 
     /// The room as it follows from what was stored.
@@ -68,6 +70,7 @@ impl Node {
                 SyncEffect::Send(bytes) => demands.push(Demand::Send { to: peer, bytes }),
                 SyncEffect::NeedEpochs { from } => demands.push(Demand::Epochs { of: peer, from }),
                 SyncEffect::Refuse { reason } => demands.push(Demand::Close { with: peer, reason }),
+                SyncEffect::Unreadable { .. } => self.unreadable += 1,
                 SyncEffect::InSync => {}
                 SyncEffect::Received { changes, certificates } => {
                     self.take(now, changes, &certificates);

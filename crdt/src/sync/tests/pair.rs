@@ -54,6 +54,7 @@ pub(super) struct Side {
     pub(super) now: Timestamp,
     pub(super) refused: Option<&'static str>,
     pub(super) epochs_needed: Option<u64>,
+    pub(super) unreadable: usize,
     sent: Vec<usize>,
 }
 
@@ -61,7 +62,16 @@ impl Side {
     pub(super) fn new(person: Person, epochs: &[Signed<Epoch>], peer: IdentityId) -> Self {
         let room = Room::open(epochs, Vec::new(), std::iter::empty(), Trust::Nothing).unwrap();
         let session = SyncSession::new(peer, person.device.id());
-        Self { person, room, session, now: NOW, refused: None, epochs_needed: None, sent: Vec::new() }
+        Self {
+            person,
+            room,
+            session,
+            now: NOW,
+            refused: None,
+            epochs_needed: None,
+            unreadable: 0,
+            sent: Vec::new(),
+        }
     }
 
     /// Feeds the session, carries out what it asks of the room, and returns what it sends.
@@ -76,6 +86,7 @@ impl Side {
                 }
                 SyncEffect::NeedEpochs { from } => self.epochs_needed = Some(from),
                 SyncEffect::Refuse { reason } => self.refused = Some(reason),
+                SyncEffect::Unreadable { .. } => self.unreadable += 1,
                 SyncEffect::InSync => {}
             }
         }

@@ -336,6 +336,10 @@ impl Meeting {
                         }
                         inputs.push(SyncInput::LocalChanges);
                     }
+                    SyncEffect::Unreadable { reason } => {
+                        tracing::warn!(reason, device = self.device.short(), "a member's pack was refused");
+                        self.node.note_refusal(Some(self.device), DenyReason::Malformed);
+                    }
                     SyncEffect::InSync => self.fetch_attachments(),
                     SyncEffect::Refuse { reason } => {
                         tracing::warn!(

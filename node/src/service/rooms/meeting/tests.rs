@@ -201,3 +201,41 @@ async fn that_a_room_takes_no_more_is_in_the_trail_once() {
     assert!(node.note_refused(&open, &from, &refused(Refusal::ReadOnly)).is_empty());
     assert_eq!(refused_by(&clinic), before + 3, "other refusals are counted as ever");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_that_lie_are_refused_and_counted_and_the_room_goes_on() {
+    let (clinic, patient) = met().await;
+    for text in ["one", "two", "three"] {
+        patient.say(text).await;
+    }
+    until("they come", || clinic.said().len() == 3).await;
+    part(&clinic, &patient).await;
+    patient.say("four").await;
+    let open = patient.room();
+    let (mut changes, certificates) = {
+        let room = open.lock();
+        (room.changes_not_ancestors_of(&[], usize::MAX).0, room.certificates())
+    };
+    // The clinic lacks the last of four; here it has another signature.
+    let mut last = changes[3].to_bytes();
+    *last.last_mut().expect("bytes") ^= 1;
+    changes[3] = SignedChange::from_bytes(&last).expect("still such a message");
+    let lies = [crdt::pack(&changes).expect("packs"), vec![0; 40]];
+    let network = patient.node().network().await.expect("joined");
+    let addresses = patient.node().addresses_of(&clinic.device());
+    for pack in lies {
+        let before = refused_by(&clinic);
+        let stream = network.open_room_sync(clinic.device(), &addresses).await.expect("opened");
+        let (mut sender, _receiver) = stream.split();
+        let greeting = Greeting { version: GREETING_VERSION, room: clinic.room().id };
+        sender.send(codec::encode(&greeting)).await.expect("greeted");
+        let (certificates, heads) = (certificates.clone(), Vec::new());
+        let message = crdt::SyncMessage::Packed { pack, certificates, heads, more: false };
+        sender.send(message.encode()).await.expect("sent");
+        until("it is refused", || refused_by(&clinic) > before).await;
+        assert_eq!(clinic.said(), ["one", "two", "three"]);
+        sender.close().await;
+    }
+    meet(&patient, &clinic).await;
+    until("the last one comes", || clinic.said() == ["one", "two", "three", "four"]).await;
+}
