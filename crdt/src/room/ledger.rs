@@ -158,6 +158,18 @@ impl Ledger {
         self.by_actor.get(actor).map_or(&[], Vec::as_slice)
     }
 
+    /// The changes of an actor of which one may hold the operation of this name: one at most, unless its device
+    /// wrote two of one number. Numbers and counters rise with the places, since each change has the one before in its
+    /// past; so one is found without a look at all.
+    fn holding(&self, id: &OperationId) -> &[Place] {
+        let all = self.of_actor(&id.actor);
+        if self.forks.contains_key(&id.actor) {
+            return all;
+        }
+        let after = all.partition_point(|place| self.nodes[*place].start <= id.counter);
+        &all[after.saturating_sub(1)..after]
+    }
+
     /// Enters a change that does not count yet.
     pub(super) fn enter(&mut self, node: Node) -> Place {
         let place = self.nodes.len();
@@ -165,7 +177,10 @@ impl Ledger {
             self.nodes[*parent].children.push(place);
         }
         let same = self.by_actor.entry(node.actor).or_default();
-        if same.iter().any(|other| self.nodes[*other].seq == node.seq) {
+        // Numbers rise until the first that was used twice.
+        let rises = !self.forks.contains_key(&node.actor)
+            && same.last().is_none_or(|last| self.nodes[*last].seq < node.seq);
+        if !rises && same.iter().any(|other| self.nodes[*other].seq == node.seq) {
             let fork = Fork { device: node.device, session: node.session, seq: node.seq };
             let known = self.forks.entry(node.actor).or_insert(fork);
             known.seq = known.seq.min(node.seq);
@@ -261,7 +276,7 @@ impl Ledger {
 
     /// The operation of this name in a change that counts, and its change.
     pub(super) fn find_counting(&self, id: &OperationId) -> Option<(&Node, &Operation)> {
-        let nodes = self.of_actor(&id.actor).iter().map(|place| &self.nodes[*place]);
+        let nodes = self.holding(id).iter().map(|place| &self.nodes[*place]);
         nodes.filter(|node| node.counts).find_map(|node| Some((node, operation(node, id)?)))
     }
 
@@ -320,6 +335,14 @@ impl Past<'_> {
         self.below.get_or_init(|| self.ledger.below(self.parents.iter().copied()))[place]
     }
 
+    /// The number of the last change of this actor in it; 0 when there is none.
+    pub(super) fn last_number(&self, actor: &Actor) -> u64 {
+        let own = self.ledger.of_actor(actor).iter().rev().filter(|place| self.contains(**place));
+        let mut numbers = own.map(|place| self.ledger.nodes[*place].seq);
+        let last = if self.ledger.forks.contains_key(actor) { numbers.max() } else { numbers.next() };
+        last.unwrap_or(0)
+    }
+
     /// Whether it has two changes of one number in it, which no honest copy ever has.
     pub(super) fn has_fork(&self) -> bool {
         self.ledger.forks.keys().any(|actor| {
@@ -332,7 +355,7 @@ impl Past<'_> {
 
 impl History for Past<'_> {
     fn find(&self, id: &OperationId) -> Option<FoundOp> {
-        let places = self.ledger.of_actor(&id.actor).iter();
+        let places = self.ledger.holding(id).iter();
         let found = |place: &Place| {
             let node = &self.ledger.nodes[*place];
             let operation = *operation(node, id)?;

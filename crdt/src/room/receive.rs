@@ -259,7 +259,9 @@ impl Room {
     /// Both changes of each pair of one actor and number of which one is new.
     fn new_evidence(&self, entered: &[Place]) -> Vec<SignedChange> {
         let mut places = HashSet::new();
-        for place in entered {
+        let forks = self.ledger.forks();
+        let forked = |place: &&Place| forks.contains_key(&self.ledger.nodes[**place].actor);
+        for place in entered.iter().filter(forked) {
             let node = &self.ledger.nodes[*place];
             let same = self.ledger.of_actor(&node.actor).iter();
             let same = same.copied().filter(|other| self.ledger.nodes[*other].seq == node.seq);
@@ -336,8 +338,7 @@ impl Room {
         }
         let (actor, seq) = (change.actor(), expanded.seq);
         let past = self.ledger.past(parents.clone(), author);
-        let own = self.ledger.of_actor(&actor).iter().filter(|place| past.contains(**place));
-        if own.map(|place| nodes[*place].seq).max().unwrap_or(0) + 1 != seq {
+        if past.last_number(&actor) + 1 != seq {
             return Err(Refusal::Sequence);
         }
         if past.has_fork() {
