@@ -173,6 +173,7 @@ impl Node {
 
     /// Stops what runs, makes everything durable and releases the home. Ends within four seconds.
     pub(crate) async fn close(&self) {
+        let connected = self.network.get().map(Network::peers).unwrap_or_default();
         self.stop.cancel();
         self.tasks.close();
         let leave = async {
@@ -185,6 +186,7 @@ impl Node {
             tracing::warn!("some tasks did not stop in time");
         }
         self.write_refusals();
+        connected.iter().for_each(|device| self.note_seen(device));
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || store.close()).await {
             Ok(Ok(())) => {}

@@ -8,4 +8,5 @@ mod exchange;
 mod faults;
 mod homes;
 mod packs;
+mod network;
 mod rooms;

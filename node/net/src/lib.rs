@@ -40,7 +40,7 @@ mod tests;
 
 pub use blobs::Blobs;
 pub use error::NetError;
-pub use network::{NetEvent, Network, NetworkConfig};
+pub use network::{Link, NetEvent, Network, NetworkConfig};
 pub use pair::PairStream;
 pub use protocol::Protocol;
 pub use request::{Decline, IncomingRequest};

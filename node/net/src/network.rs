@@ -27,7 +27,7 @@ use crate::protocol::{PAIR, Protocol, ROOM_SYNC, Timing};
 use crate::request::{self, IncomingRequest};
 use crate::room::{self, RoomStream};
 use crate::streams::Line;
-use crate::swarm::{Command, SharedView, SwarmTask};
+use crate::swarm::{Command, Reached, SharedView, SwarmTask};
 use crate::{behaviour, fetch, serve};
 
 /// Commands that wait for the swarm task.
@@ -54,6 +54,17 @@ impl std::fmt::Debug for NetworkConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NetworkConfig").field("listen", &self.listen).finish_non_exhaustive()
     }
+}
+
+/// A connection with an allowed device, as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The device at the other end.
+    pub device: DeviceId,
+    /// How long it has been connected.
+    pub connected_for: Duration,
+    /// What the last ping took there and back; none before the first answer.
+    pub round_trip: Option<Duration>,
 }
 
 /// What the network tells the node.
@@ -219,7 +230,18 @@ impl Network {
     /// Allowed devices that are connected now.
     pub fn peers(&self) -> Vec<DeviceId> {
         let view = self.inner.view.lock().unwrap_or_else(PoisonError::into_inner);
-        view.connected.iter().copied().collect()
+        view.connected.keys().copied().collect()
+    }
+
+    /// The same devices, with how long each has been connected and how far away it is.
+    pub fn links(&self) -> Vec<Link> {
+        let view = self.inner.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = |(device, reached): (&DeviceId, &Reached)| Link {
+            device: *device,
+            connected_for: reached.since.elapsed(),
+            round_trip: reached.round_trip,
+        };
+        view.connected.iter().map(link).collect()
     }
 
     /// Asks an allowed device and gives its answer; dials one of the addresses when not connected.
@@ -365,7 +387,7 @@ impl Network {
     ) -> Result<Line, NetError> {
         let connected = {
             let view = self.inner.view.lock().unwrap_or_else(PoisonError::into_inner);
-            peer::device_id(&peer).is_some_and(|device| view.connected.contains(&device))
+            peer::device_id(&peer).is_some_and(|device| view.connected.contains_key(&device))
         };
         if !connected {
             let addresses = peer::parse_addresses(&peer, addresses)?;

@@ -2,7 +2,8 @@
 //!
 //! `select` waits and returns one [`Happening`]; `apply` acts on it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,15 @@ pub(crate) struct View {
     /// Listen addresses, without `/p2p`.
     pub(crate) listening: Vec<Multiaddr>,
     /// Allowed devices with a connection.
-    pub(crate) connected: HashSet<DeviceId>,
+    pub(crate) connected: HashMap<DeviceId, Reached>,
+}
+
+/// A connected device.
+pub(crate) struct Reached {
+    /// When it was first connected and allowed.
+    pub(crate) since: Instant,
+    /// What the last ping took; none before the first answer.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 /// A [`View`] shared with the handle.
@@ -266,7 +275,7 @@ impl SwarmTask {
                 self.connected.remove(&peer_id);
                 if let Some(device) = device_id(&peer_id) {
                     let was = self.view_mut(|view| view.connected.remove(&device));
-                    if was {
+                    if was.is_some() {
                         self.tell(NetEvent::Disconnected(device));
                     }
                 }
@@ -297,6 +306,14 @@ impl SwarmTask {
             })) => {
                 self.swarm.close_connection(connection);
             }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(took), .. })) => {
+                let device = device_id(&peer);
+                self.view_mut(|view| {
+                    if let Some(reached) = device.and_then(|device| view.connected.get_mut(&device)) {
+                        reached.round_trip = Some(took);
+                    }
+                });
+            }
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }
             | SwarmEvent::ListenerClosed { .. } => self.publish_addresses(),
@@ -311,7 +328,14 @@ impl SwarmTask {
         let Some(came) = self.connected.get(&peer).copied() else { return };
         let Some(device) = device_id(&peer) else { return };
         if self.door.allows(&device) {
-            if self.view_mut(|view| view.connected.insert(device)) {
+            let new = self.view_mut(|view| match view.connected.entry(device) {
+                Entry::Vacant(place) => {
+                    place.insert(Reached { since: came, round_trip: None });
+                    true
+                }
+                Entry::Occupied(_) => false,
+            });
+            if new {
                 self.tell(NetEvent::Connected(device));
             }
             return;

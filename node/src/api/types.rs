@@ -45,6 +45,8 @@ pub(crate) struct Status {
     pub records: u64,
     /// Rooms.
     pub rooms: Vec<RoomSummary>,
+    /// How far the other members of each room are.
+    pub lag: Vec<RoomLag>,
     /// Entries in the audit trail.
     pub audit_entries: u64,
     /// Where other nodes reach this one; empty without a daemon.
@@ -72,6 +74,12 @@ pub(crate) struct Peer {
     pub paired: String,
     /// Whether a connection is open now.
     pub connected: bool,
+    /// Since when it is (RFC 3339, UTC).
+    pub connected_since: Option<String>,
+    /// When it was last connected; now while it is.
+    pub last_seen: Option<String>,
+    /// Milliseconds that a ping took there and back; none before the first answer.
+    pub round_trip_ms: Option<f64>,
 }
 
 /// This home's identity and devices.

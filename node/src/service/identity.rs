@@ -67,7 +67,7 @@ impl Node {
 
     /// Health of the node.
     pub(crate) fn status(&self) -> Status {
-        let connected = self.network.get().map(net::Network::peers).unwrap_or_default();
+        let links = self.network.get().map(net::Network::links).unwrap_or_default();
         Status {
             identity: self.keyring.identity().id().to_string(),
             device: self.keyring.device().id().to_string(),
@@ -76,9 +76,10 @@ impl Node {
             home: self.home.root().display().to_string(),
             daemon: self.daemon,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            peers: read(&self.peers).list(&connected),
+            peers: read(&self.peers).list(&links, clock::now()),
             records: self.store.record_count(),
             rooms: self.room_list().rooms,
+            lag: self.room_lags(),
             audit_entries: self.store.audit_count(),
             listen: self.network.get().map(net::Network::addresses).unwrap_or_default(),
             trouble: self.trouble(),

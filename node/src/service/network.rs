@@ -271,8 +271,14 @@ impl Node {
                     let _ = answer.send(allowed);
                 });
             }
-            NetEvent::Connected(device) => tracing::info!(device = device.short(), "peer connected"),
-            NetEvent::Disconnected(device) => tracing::info!(device = device.short(), "peer disconnected"),
+            NetEvent::Connected(device) => {
+                tracing::info!(device = device.short(), "peer connected");
+                self.tasks.spawn_blocking(move || node.note_seen(&device));
+            }
+            NetEvent::Disconnected(device) => {
+                tracing::info!(device = device.short(), "peer disconnected");
+                self.tasks.spawn_blocking(move || node.note_seen(&device));
+            }
             NetEvent::Refused { .. } => {}
         }
     }

@@ -1,8 +1,10 @@
 //! Who this home is paired with, and where they were last seen.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use keys::{DeviceCard, DeviceCertificate, DeviceId, IdentityId, Signed, Timestamp, codec};
+use net::Link;
 use serde::{Deserialize, Serialize};
 use store::{DocumentKind, Store};
 
@@ -16,6 +18,9 @@ const MAX_PEERS: usize = 10_000;
 /// The largest stored peer document.
 const MAX_PEER_BYTES: usize = 64 * 1024;
 
+/// A peer that comes and goes all the time costs no more than one write in this time.
+const SEEN_KEPT_EVERY: Duration = Duration::from_secs(10);
+
 /// A paired device.
 #[derive(Clone)]
 pub(crate) struct PairedPeer {
@@ -25,6 +30,10 @@ pub(crate) struct PairedPeer {
     pub card: DeviceCard,
     /// When it was paired.
     pub paired: Timestamp,
+    /// When a connection with it last began or ended.
+    pub seen: Option<Timestamp>,
+    /// What of `seen` is on disk.
+    seen_kept: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,6 +41,9 @@ struct PeerDocument {
     version: u8,
     card: DeviceCard,
     paired: Timestamp,
+    /// Homes of an earlier build have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Timestamp>,
 }
 
 /// All paired devices, by device.
@@ -53,7 +65,8 @@ impl Peers {
             // One peer that cannot be believed must not keep the home closed: it is left out, and refused.
             match DeviceCertificate::authentic(&document.card.certificate) {
                 Ok(certificate) => {
-                    let peer = PairedPeer { certificate, card: document.card, paired: document.paired };
+                    let PeerDocument { card, paired, seen, .. } = document;
+                    let peer = PairedPeer { certificate, card, paired, seen, seen_kept: seen };
                     peers.by_device.insert(peer.certificate.device, peer);
                 }
                 Err(error) => tracing::error!(%error, "a stored peer is left out"),
@@ -102,16 +115,24 @@ impl Peers {
         }
     }
 
-    /// All of them for a table.
-    pub(crate) fn list(&self, connected: &[DeviceId]) -> Vec<Peer> {
-        let row = |p: &PairedPeer| Peer {
-            identity: p.certificate.identity.to_string(),
-            device: p.certificate.device.to_string(),
-            role: p.certificate.kind.to_string(),
-            name: p.certificate.name.clone(),
-            device_name: p.certificate.device_name.clone(),
-            paired: clock::rfc3339(p.paired),
-            connected: connected.contains(&p.certificate.device),
+    /// All of them for a table, with those connections that are open at `now`.
+    pub(crate) fn list(&self, links: &[Link], now: Timestamp) -> Vec<Peer> {
+        let links: HashMap<DeviceId, &Link> = links.iter().map(|link| (link.device, link)).collect();
+        let row = |p: &PairedPeer| {
+            let link = links.get(&p.certificate.device);
+            let since = link.map(|link| before(now, link.connected_for));
+            Peer {
+                identity: p.certificate.identity.to_string(),
+                device: p.certificate.device.to_string(),
+                role: p.certificate.kind.to_string(),
+                name: p.certificate.name.clone(),
+                device_name: p.certificate.device_name.clone(),
+                paired: clock::rfc3339(p.paired),
+                connected: link.is_some(),
+                connected_since: since.map(clock::rfc3339),
+                last_seen: link.map(|_| now).or(p.seen).map(clock::rfc3339),
+                round_trip_ms: link.and_then(|l| l.round_trip).map(|took| took.as_secs_f64() * 1e3),
+            }
         };
         self.by_device.values().map(row).collect()
     }
@@ -136,8 +157,11 @@ impl Node {
             1,
             keys::Outcome::Allowed,
         );
-        self.save_peer(&card, &certificate.device, now, vec![event])?;
-        peers.by_device.insert(certificate.device, PairedPeer { certificate, card, paired: now });
+        // Two devices that pair see each other.
+        let seen = Some(now);
+        self.save_peer(&card, &certificate.device, (now, seen), vec![event])?;
+        let device = certificate.device;
+        peers.by_device.insert(device, PairedPeer { certificate, card, paired: now, seen, seen_kept: seen });
         if let Some(network) = self.network.get() {
             network.allow(peers.devices());
         }
@@ -178,21 +202,37 @@ impl Node {
             || known.card.blob_addresses != card.blob_addresses
             || known.card.certificate != card.certificate
         {
-            self.save_peer(&card, device, known.paired, Vec::new())?;
+            self.save_peer(&card, device, (known.paired, known.seen), Vec::new())?;
+            known.seen_kept = known.seen;
             known.card = card;
             known.certificate = certificate;
         }
         Ok(())
     }
 
+    /// Notes that a connection with a device begins, ends or is given up now.
+    pub(crate) fn note_seen(&self, device: &DeviceId) {
+        let now = clock::now();
+        let mut peers = write(&self.peers);
+        let Some(known) = peers.by_device.get_mut(device) else { return };
+        known.seen = Some(now);
+        if known.seen_kept.is_some_and(|kept| now.since(kept) < SEEN_KEPT_EVERY) {
+            return;
+        }
+        match self.save_peer(&known.card, device, (known.paired, known.seen), Vec::new()) {
+            Ok(()) => known.seen_kept = known.seen,
+            Err(problem) => tracing::warn!(%problem, "when a peer was last seen is not kept"),
+        }
+    }
+
     fn save_peer(
         &self,
         card: &DeviceCard,
         device: &DeviceId,
-        paired: Timestamp,
+        (paired, seen): (Timestamp, Option<Timestamp>),
         events: Vec<(Timestamp, keys::AuditEvent)>,
     ) -> Result<(), Problem> {
-        let document = codec::encode(&PeerDocument { version: 1, card: card.clone(), paired });
+        let document = codec::encode(&PeerDocument { version: 1, card: card.clone(), paired, seen });
         self.store
             .put_document(DocumentKind::Peer, device.as_bytes(), &document, events)
             .tried("keep the peer")
@@ -208,6 +248,11 @@ impl Node {
         }
         .fitted()
     }
+}
+
+/// The moment so long before `now`.
+fn before(now: Timestamp, ago: Duration) -> Timestamp {
+    Timestamp::from_millis(now.as_millis().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
 }
 
 fn own_certificate(node: &Node) -> Signed<DeviceCertificate> {

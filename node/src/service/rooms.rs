@@ -7,6 +7,7 @@ mod meeting;
 mod member_list;
 mod open;
 mod show;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod ticket;

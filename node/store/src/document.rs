@@ -21,6 +21,8 @@ pub enum DocumentKind {
     ReceivedGrant = 4,
     /// A setting.
     Setting = 5,
+    /// How far a member of a room was when it last held the same.
+    RoomStep = 6,
 }
 
 /// Bytes that the names of all documents of a kind begin with.

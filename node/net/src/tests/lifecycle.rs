@@ -18,6 +18,7 @@ async fn removing_a_device_closes_its_connection() {
     let connected = a.next(|e| if let NetEvent::Connected(d) = e { Some(d) } else { None }).await;
     assert_eq!(connected, device);
     assert_eq!(b.network.peers(), [a.device()]);
+    until(|| b.network.links().iter().any(|l| l.device == a.device() && l.round_trip.is_some())).await;
 
     b.allow(&[]);
     let gone = |e| if let NetEvent::Disconnected(d) = e { Some(d) } else { None };

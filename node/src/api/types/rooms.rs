@@ -65,6 +65,35 @@ pub(crate) struct RoomList {
     pub rooms: Vec<RoomSummary>,
 }
 
+/// How far the other members of a room are.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct RoomLag {
+    /// The room.
+    pub room: String,
+    /// Its name.
+    pub name: String,
+    /// One entry for each paired device of each other member, and one for a member that is not paired with this home.
+    pub members: Vec<MemberLag>,
+}
+
+/// How far a member's device is.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MemberLag {
+    /// The member.
+    pub identity: String,
+    /// Its name, if it is paired with this home.
+    pub name: Option<String>,
+    /// Its device, if it is paired with this home.
+    pub device: Option<String>,
+    /// Connected, and its copy equals this one.
+    pub in_step: bool,
+    /// The most changes of this copy that it lacks, as far as this home knows; none for a member that is not paired
+    /// with this home.
+    pub lacks: Option<u64>,
+    /// When both copies were last known to be equal (RFC 3339, UTC).
+    pub last_in_step: Option<String>,
+}
+
 /// A room as it stands on this device.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RoomState {

@@ -181,6 +181,9 @@ mod tests {
             device_name: String::new(),
             paired: String::new(),
             connected: false,
+            connected_since: None,
+            last_seen: None,
+            round_trip_ms: None,
         }
     }
 

@@ -20,6 +20,7 @@ use net::{RoomSender, RoomStream};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::steps::Step;
 use super::{Node, OpenRoom, Problem, StoredEntry, Tried, devices_of, lock, read, room_event};
 use crate::clock;
 use crate::service::blocking;
@@ -242,7 +243,7 @@ impl Node {
         let Some(entered) = self.rooms.sessions.enter(open.id, device, began_by, &self.stop) else { return };
         let session = SyncSession::new(identity, device);
         let (node, tried) = (Arc::clone(self), Arc::default());
-        let meeting = Meeting { node, open, device, entered, sender, session, tried };
+        let meeting = Meeting { node, open, device, entered, sender, session, tried, step_kept: false };
         self.tasks.spawn(meeting.run(receiver));
     }
 
@@ -267,6 +268,8 @@ struct Meeting {
     session: SyncSession,
     /// Attachments that were asked for in this meeting.
     tried: Arc<tokio::sync::Mutex<HashSet<[u8; 32]>>>,
+    /// Whether it is on disk that both were in step: once at first, for the case that the power fails, and at the end.
+    step_kept: bool,
 }
 
 /// Whether a session goes on.
@@ -298,6 +301,7 @@ impl Meeting {
                 () = tokio::time::sleep(wait) => SyncInput::Tick,
             };
         }
+        self.end_in_step().await;
         self.node.rooms.sessions.leave(&self.entered);
         let (node, open, device) = (Arc::clone(&self.node), Arc::clone(&self.open), self.device);
         if !cancel.is_cancelled() && node.network.get().is_some_and(|n| n.peers().contains(&device)) {
@@ -313,9 +317,9 @@ impl Meeting {
     async fn handle(&mut self, input: SyncInput) -> Next {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            let effects = {
+            let (effects, held) = {
                 let room = self.open.lock();
-                self.session.handle(clock::now(), &room, input)
+                (self.session.handle(clock::now(), &room, input), room.len() as u64)
             };
             for effect in effects {
                 match effect {
@@ -340,7 +344,10 @@ impl Meeting {
                         tracing::warn!(reason, device = self.device.short(), "a member's pack was refused");
                         self.node.note_refusal(Some(self.device), DenyReason::Malformed);
                     }
-                    SyncEffect::InSync => self.fetch_attachments(),
+                    SyncEffect::InSync => {
+                        self.note_step(held);
+                        self.fetch_attachments();
+                    }
                     SyncEffect::Refuse { reason } => {
                         tracing::warn!(
                             reason,
@@ -355,6 +362,35 @@ impl Meeting {
         }
         self.node.rooms.sessions.set_in_sync(&self.entered, self.session.is_in_sync());
         Next::Go
+    }
+
+    /// Both copies are equal now and hold so many changes.
+    fn note_step(&mut self, changes: u64) {
+        let (room, device) = (self.open.id, self.device);
+        self.node.rooms.steps.note(room, device, Step { at: clock::now(), changes });
+        if !std::mem::replace(&mut self.step_kept, true) {
+            let node = Arc::clone(&self.node);
+            self.node.tasks.spawn_blocking(move || node.keep_step(&room, &device));
+        }
+    }
+
+    /// Keeps how far the member is for the time apart.
+    async fn end_in_step(&self) {
+        if !self.step_kept {
+            return;
+        }
+        let (node, room, device) = (Arc::clone(&self.node), self.open.id, self.device);
+        if node.rooms.sessions.in_sync(&room, &device)
+            && let Some(step) = node.rooms.steps.get(&room, &device)
+        {
+            node.rooms.steps.note(room, device, Step { at: clock::now(), ..step });
+        }
+        // A failure is in the log already, and nothing here depends on it.
+        let _ = blocking(move || {
+            node.keep_step(&room, &device);
+            Ok(())
+        })
+        .await;
     }
 
     /// Checks what a member sent, keeps what is right, and tells everyone else.

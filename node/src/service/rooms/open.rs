@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, watch};
 use super::super::problem::{Problem, Tried};
 use super::super::read;
 use super::meeting::Sessions;
+use super::steps::Steps;
 use crate::clock;
 
 /// Largest stored entry: a signed epoch is the largest thing.
@@ -39,6 +40,8 @@ pub(crate) struct Rooms {
     /// Something of a room could not be read, so nobody may conclude from what is missing.
     partial: bool,
     pub(crate) sessions: Sessions,
+    /// How far members were when they last held the same.
+    pub(super) steps: Steps,
 }
 
 /// A room in memory.
@@ -134,7 +137,7 @@ impl Rooms {
             }
         }
         let (open, making, sessions) = (RwLock::new(open), Mutex::new(()), Sessions::default());
-        Ok(Self { open, making, partial, sessions })
+        Ok(Self { open, making, partial, sessions, steps: Steps::load(store)? })
     }
 
     /// Whether everything stored of all rooms was read and counts.
