@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use keys::IdentityKind;
 use serde::{Deserialize, Serialize};
 
 use crate::home::Home;
@@ -39,6 +40,9 @@ pub(crate) struct Config {
     pub blobs: SocketAddr,
     /// TCP address of the local API. Default: loopback, a free port.
     pub http: SocketAddr,
+    /// Whether this node tells its LAN who and where it is, and looks for its peers there. Default: no, so that
+    /// nothing is told that the file does not say; `init` writes yes for clinics and researchers.
+    pub mdns: bool,
 }
 
 impl Default for Config {
@@ -47,6 +51,7 @@ impl Default for Config {
             listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned()],
             blobs: SocketAddr::from(([0, 0, 0, 0], 0)),
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            mdns: false,
         }
     }
 }
@@ -66,7 +71,18 @@ impl Config {
     }
 }
 
-/// The commented file that `init` writes.
+/// The commented file that `init` writes for a home of this kind.
+///
+/// A clinic or a researcher wants to be found; that a patient's machine is here is nobody's business.
+pub(crate) fn example(kind: IdentityKind) -> String {
+    let mdns = !matches!(kind, IdentityKind::Patient);
+    EXAMPLE.replace(SILENT, &format!("mdns = {mdns}"))
+}
+
+/// The line of [`EXAMPLE`] that differs from home to home.
+const SILENT: &str = "mdns = false";
+
+/// The commented defaults.
 pub(crate) const EXAMPLE: &str = r#"# metaclinic configuration; every line may be left out.
 
 # Where other nodes reach this one: TCP multiaddresses. Port 0 takes a free port at each start.
@@ -77,6 +93,10 @@ blobs = "0.0.0.0:0"
 
 # The local API for this machine's own programs; guarded by the token in run/token.
 http = "127.0.0.1:0"
+
+# Whether this node says on the local network (mDNS) who and where it is, and looks for its peers there. Everybody on
+# that network can then see that this node is here: its peer id, which stays the same, and its addresses.
+mdns = false
 "#;
 
 #[cfg(test)]
@@ -86,6 +106,13 @@ mod tests {
     #[test]
     fn the_example_says_the_defaults() {
         assert_eq!(toml::from_str::<Config>(EXAMPLE).expect("valid"), Config::default());
+    }
+
+    #[test]
+    fn only_homes_of_patients_keep_silent_on_the_lan() {
+        let mdns = |kind| toml::from_str::<Config>(&example(kind)).expect("valid").mdns;
+        assert!(mdns(IdentityKind::Clinic) && mdns(IdentityKind::Researcher) && !mdns(IdentityKind::Patient));
+        assert!(!toml::from_str::<Config>("").expect("valid").mdns, "a file that does not say it means no");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Daemon {
     pub token_file: std::path::PathBuf,
     /// Where other nodes reach this one.
     pub listen: Vec<String>,
+    /// Whether the LAN is told.
+    pub mdns: bool,
 }
 
 /// What to listen on, where it differs from `config.toml`.
@@ -39,6 +41,8 @@ pub(crate) struct Overrides {
     pub listen: Vec<String>,
     /// TCP address of the local API.
     pub http: Option<SocketAddr>,
+    /// Whether the LAN is told.
+    pub mdns: Option<bool>,
 }
 
 impl Daemon {
@@ -52,7 +56,8 @@ impl Daemon {
         let interrupt = signal(SignalKind::interrupt()).tried("wait for signals")?;
         let listen = if overrides.listen.is_empty() { node.config.listen.clone() } else { overrides.listen };
         let blobs = Some(node.config.blobs);
-        let network = node.join_network(Listen { addresses: listen, blobs }).await?;
+        let mdns = overrides.mdns.unwrap_or(node.config.mdns);
+        let network = node.join_network(Listen { addresses: listen, blobs, mdns }).await?;
         let http = overrides.http.unwrap_or(node.config.http);
         if !http.ip().is_loopback() {
             return Err(
@@ -76,6 +81,7 @@ impl Daemon {
             http,
             token_file: node.home.token(),
             listen: network.addresses(),
+            mdns,
             node,
             terminate,
             interrupt,

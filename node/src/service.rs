@@ -96,7 +96,7 @@ pub(crate) fn init(
     let keyring = Keyring::create(&mut clock::rng(), kind, name, device_name, clock::now())
         .map_err(|e| Problem::wrong_use("cannot make an identity").because(e))?;
     let sealed = keyring.seal(passphrase, SCRYPT_WORK_FACTOR_LOG2).tried("seal the keyring")?;
-    home::write_private(&home.config(), crate::config::EXAMPLE.as_bytes()).map_err(home_problem)?;
+    home::write_private(&home.config(), crate::config::example(kind).as_bytes()).map_err(home_problem)?;
     // The keyring comes last: a home without one is not a home yet, so a crash before this leaves nothing half made.
     home::write_private(&home.keyring(), &sealed).map_err(home_problem)?;
     let store = Store::open(home.root(), keyring.home_key(), keyring.device()).tried("make the store")?;

@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::homes;
 
 /// An offer that waits, with its lines read one by one.
-struct Offer {
+pub(crate) struct Offer {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Offer {
-    fn open(home: &Path) -> (Self, Value) {
+    pub(crate) fn open(home: &Path) -> (Self, Value) {
         let mut command = harness::command(home, &["--json", "pair", "offer"]);
         let mut child = command
             .stdin(Stdio::null())

@@ -1,10 +1,11 @@
 //! Who may connect: one value, written by the handle, read by the gate, the accept loops and the blob server.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use keys::{DenyReason, DeviceId};
+use libp2p::Multiaddr;
 use tokio::sync::{mpsc, watch};
 
 use crate::limit::Buckets;
@@ -18,6 +19,8 @@ pub(crate) struct Access {
     pub(crate) allowed: Arc<HashSet<DeviceId>>,
     /// Whether unknown devices may connect to pair.
     pub(crate) strangers: bool,
+    /// Where those devices are that allowed ones may be told of.
+    pub(crate) places: Arc<HashMap<DeviceId, Vec<Multiaddr>>>,
 }
 
 impl Access {

@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use crate::access::Door;
 use crate::error::NetError;
 use crate::gate::{self, Gate};
+use crate::lan::Sighting;
 use crate::protocol::{Kind, Timing};
+use crate::search::Search;
 use crate::streams::{Arrival, Streams};
 
 /// Streams of one connection as Yamux counts them; it closes a connection that goes beyond. A stream holds at
@@ -40,6 +42,7 @@ pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
+    pub(crate) search: Search,
     pub(crate) streams: Streams,
 }
 
@@ -49,6 +52,7 @@ pub(crate) fn build(
     agent: &str,
     door: &Door,
     timing: &Timing,
+    (answers, found): (bool, mpsc::Sender<Sighting>),
 ) -> Result<(Swarm<Behaviour>, mpsc::Receiver<Arrival>), NetError> {
     let mut muxer = yamux::Config::default();
     muxer.set_max_num_streams(STREAMS_PER_CONNECTION);
@@ -63,6 +67,7 @@ pub(crate) fn build(
         limits: gate::limits(),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(timing.ping).with_timeout(timing.pong)),
+        search: Search::new(key.public().to_peer_id(), door.clone(), answers, found),
         streams,
     };
     let swarm = SwarmBuilder::with_existing_identity(key)

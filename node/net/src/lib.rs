@@ -1,8 +1,8 @@
 //! Peers and bytes: libp2p (TCP, Noise, Yamux) carries control messages, iroh (QUIC) carries blobs.
 //!
 //! Both use the one Ed25519 key of the device, so a [`keys::DeviceId`] names a peer on either. No server is
-//! ever contacted: there is no relay, no address lookup and no name resolution, and a connection is made only
-//! to an address that the caller gave.
+//! ever contacted: there is no relay and no name resolution. A connection is made to an address that the caller
+//! gave, or that was found for a device on the allow list.
 //!
 //! ```text
 //!  Network (handle) ── commands ──▶ swarm task (owns the Swarm, the gate and the dials)
@@ -20,11 +20,14 @@ mod accept;
 mod access;
 mod behaviour;
 mod blobs;
+mod book;
 mod error;
 mod fetch;
+mod finder;
 mod frame;
 mod framed;
 mod gate;
+mod lan;
 mod limit;
 mod network;
 mod pair;
@@ -32,6 +35,7 @@ mod peer;
 mod protocol;
 mod request;
 mod room;
+mod search;
 mod serve;
 mod streams;
 mod swarm;
@@ -40,7 +44,7 @@ mod tests;
 
 pub use blobs::Blobs;
 pub use error::NetError;
-pub use network::{Link, NetEvent, Network, NetworkConfig};
+pub use network::{Candidate, Link, NetEvent, Network, NetworkConfig};
 pub use pair::PairStream;
 pub use protocol::Protocol;
 pub use request::{Decline, IncomingRequest};

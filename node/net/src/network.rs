@@ -1,9 +1,9 @@
 //! The handle of the network, and what it tells the node.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iroh::Endpoint;
 use keys::{DenyReason, DeviceId};
@@ -19,7 +19,10 @@ use zeroize::Zeroizing;
 use crate::accept::Acceptor;
 use crate::access::{Access, Door};
 use crate::blobs::Blobs;
+use crate::book::SharedBook;
 use crate::error::NetError;
+use crate::finder::Finder;
+use crate::lan::{self, Tell};
 use crate::limit::Slots;
 use crate::pair::PairStream;
 use crate::peer;
@@ -35,6 +38,8 @@ const QUEUED_COMMANDS: usize = 64;
 /// Events that wait for the node. Half is more than requests (64), blobs (64) and a pairing together can be; room
 /// streams may take no more than the other half.
 const QUEUED_EVENTS: usize = 512;
+/// Devices and addresses of a LAN that are looked at in one search for an offer.
+const CANDIDATES: usize = 64;
 /// Shutdown takes no longer than this.
 const SHUTDOWN: Duration = Duration::from_millis(2_800);
 
@@ -48,6 +53,10 @@ pub struct NetworkConfig {
     pub blob_bind: Option<SocketAddr>,
     /// Name and version of the program, told to connected peers.
     pub agent: String,
+    /// Whether this device tells its LAN who and where it is, and looks for allowed devices there.
+    pub mdns: bool,
+    /// Whether it answers allowed devices that ask where another one is.
+    pub answers_searches: bool,
 }
 
 impl std::fmt::Debug for NetworkConfig {
@@ -65,6 +74,15 @@ pub struct Link {
     pub connected_for: Duration,
     /// What the last ping took there and back; none before the first answer.
     pub round_trip: Option<Duration>,
+}
+
+/// A device that says on the LAN that it is there. Nobody has proved it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Who it says that it is.
+    pub device: DeviceId,
+    /// Where it says that it is, as a TCP multiaddress.
+    pub address: String,
 }
 
 /// What the network tells the node.
@@ -89,6 +107,8 @@ pub enum NetEvent {
     Connected(DeviceId),
     /// An allowed device has no connection any more.
     Disconnected(DeviceId),
+    /// A new address of an allowed device without a connection was found: it is worth dialling now.
+    Found(DeviceId),
     /// Something was refused; for the audit. A flood of refusals is told in part.
     Refused {
         /// The device, when its handshake got that far.
@@ -117,6 +137,7 @@ struct Inner {
     blob_sockets: Vec<SocketAddr>,
     blobs: Blobs,
     rooms: Slots,
+    book: SharedBook,
     tasks: TaskTracker,
     cancel: CancellationToken,
     timing: Timing,
@@ -152,7 +173,9 @@ impl Network {
         let (events, received) = mpsc::channel(QUEUED_EVENTS);
         let door = Door::new(watched, events);
 
-        let (mut swarm, arrivals) = behaviour::build(key, &config.agent, &door, &timing)?;
+        let (found, told_of) = lan::queue();
+        let (mut swarm, arrivals) =
+            behaviour::build(key, &config.agent, &door, &timing, (config.answers_searches, found))?;
         behaviour::listen(&mut swarm, &config.listen).await?;
         let endpoint = serve::bind(&config.seed, config.blob_bind).await?;
         let blob_sockets = endpoint.bound_sockets();
@@ -163,8 +186,16 @@ impl Network {
         serve::spawn(endpoint.clone(), &blobs, &door, timing, (&tasks, &cancel));
         let (rooms, common) = (room::places(), (&tasks, &cancel));
         Acceptor::new(door.clone(), commands.downgrade(), rooms.clone(), timing, common).spawn(arrivals);
-        let task = SwarmTask::new(swarm, door.clone(), asked, cancel.clone(), view.clone(), timing);
+        let (tell, told) = watch::channel(Vec::new());
+        let task = SwarmTask::new(swarm, door.clone(), asked, cancel.clone(), (view.clone(), tell), timing);
         tasks.spawn(task.run());
+
+        let book = SharedBook::default();
+        let finder = Finder { door: door.clone(), view: view.clone(), book: book.clone() };
+        tasks.spawn(cancel.clone().run_until_cancelled_owned(finder.clone().note_all(told_of)));
+        if config.mdns {
+            finder.watch_lan(local, told, &tasks, &cancel);
+        }
 
         let inner = Inner {
             device,
@@ -177,6 +208,7 @@ impl Network {
             blob_sockets,
             blobs,
             rooms,
+            book,
             tasks,
             cancel,
             timing,
@@ -220,6 +252,26 @@ impl Network {
     /// Replaces the allow list; devices that are no longer on it lose their connections.
     pub fn allow(&self, devices: HashSet<DeviceId>) {
         self.inner.access.send_modify(|access| access.allowed = Arc::new(devices));
+    }
+
+    /// Of which allowed devices, and where, allowed ones may be told that ask for them. Only those are asked, too.
+    pub fn tell_of(&self, places: HashMap<DeviceId, Vec<String>>) {
+        let read = |addresses: Vec<String>| {
+            addresses.iter().filter_map(|a| peer::parse_address(a).ok()).map(|(address, _)| address).collect()
+        };
+        let places = places.into_iter().map(|(device, addresses)| (device, read(addresses))).collect();
+        self.inner.access.send_modify(|access| access.places = Arc::new(places));
+    }
+
+    /// Asks connected acquaintances where an allowed device is. What they say becomes [`NetEvent::Found`].
+    ///
+    /// # Errors
+    /// [`NetError::NotAllowed`] and [`NetError::Stopped`].
+    pub async fn search(&self, device: DeviceId) -> Result<(), NetError> {
+        if !self.inner.door.allows(&device) {
+            return Err(NetError::NotAllowed(device));
+        }
+        self.inner.commands.send(Command::Search { device }).await.map_err(|_| NetError::Stopped)
     }
 
     /// Whether unknown devices may connect to pair: only while a pairing offer is open.
@@ -293,6 +345,36 @@ impl Network {
             }
         })
         .await
+    }
+
+    /// Looks for devices on this LAN, whoever they are, until the receiver is dropped; this device tells nothing of
+    /// itself meanwhile. Each is told once, and no more than 64 in all.
+    pub fn candidates(&self) -> mpsc::Receiver<Candidate> {
+        let (sender, receiver) = mpsc::channel(CANDIDATES);
+        let (heard, mut sightings) = lan::queue();
+        let (local, cancel) = (self.inner.local, self.inner.cancel.child_token());
+        let looking = cancel.clone();
+        self.inner.tasks.spawn_blocking(move || lan::look(local, Tell::Nothing, &heard, &looking));
+        self.inner.tasks.spawn(async move {
+            let _looking = cancel.clone().drop_guard();
+            let mut seen = HashSet::new();
+            let pass_on = async {
+                while let Some(lan::Sighting { device, address }) = sightings.recv().await {
+                    if seen.len() >= CANDIDATES || !seen.insert((device, address.clone())) {
+                        continue;
+                    }
+                    if sender.send(Candidate { device, address: address.to_string() }).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = sender.closed() => {}
+                () = pass_on => {}
+            }
+        });
+        receiver
     }
 
     /// Opens a room stream with an allowed device; dials one of the addresses when not connected. Each side is to
@@ -390,10 +472,18 @@ impl Network {
             peer::device_id(&peer).is_some_and(|device| view.connected.contains_key(&device))
         };
         if !connected {
-            let addresses = peer::parse_addresses(&peer, addresses)?;
+            let addresses = peer::parse_addresses(&peer, &self.with_found(&peer, addresses))?;
             self.dial(Some(peer), addresses, None).await?;
         }
         self.open_stream(peer, protocol).await
+    }
+
+    /// What was found comes first: it is newer than what was told at the last meeting.
+    fn with_found(&self, peer: &PeerId, given: &[String]) -> Vec<String> {
+        let book = self.inner.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = peer::device_id(peer);
+        let found = device.map(|device| book.addresses(Instant::now(), &device)).unwrap_or_default();
+        found.into_iter().chain(given.iter().cloned()).collect()
     }
 
     async fn dial(

@@ -29,6 +29,17 @@ pub(crate) const CONNECTION_RATE: Rate = Rate { per_minute: 30, burst: 30 };
 /// Refusals told to the node, of all devices together, so that a flood cannot fill the audit trail.
 pub(crate) const REFUSAL_RATE: Rate = Rate { per_minute: 60, burst: 60 };
 
+/// Name of the protocol that asks acquaintances where a device is; Kademlia with its own name, so that no other network
+/// of libp2p nodes ever joins this one.
+pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/metaclinic/kad/1");
+/// Searches answered of one device.
+pub(crate) const SEARCH_RATE: Rate = Rate { per_minute: 30, burst: 30 };
+/// Searches begun by this device: fewer than an acquaintance answers.
+pub(crate) const OWN_SEARCH_RATE: Rate = Rate { per_minute: 20, burst: 20 };
+/// New addresses of known devices that the node is told, of all together: each is a reason to dial, which a liar on the
+/// LAN must not be able to make without end.
+pub(crate) const FOUND_RATE: Rate = Rate { per_minute: 30, burst: 30 };
+
 /// A protocol of one request and one answer on a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {

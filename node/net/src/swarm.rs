@@ -14,7 +14,7 @@ use keys::{DenyReason, DeviceId};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, ping};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Door;
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Open { peer: PeerId, protocol: StreamProtocol, reply: OpenReply },
     /// An unknown peer opened a pairing stream: let it stay until the sender is dropped.
     Hold { peer: PeerId, until: oneshot::Receiver<()> },
+    /// Ask acquaintances where this device is; what they say is news for the node.
+    Search { device: DeviceId },
 }
 
 enum Happening {
@@ -107,6 +109,8 @@ pub(crate) struct SwarmTask {
     commands: mpsc::Receiver<Command>,
     cancel: CancellationToken,
     view: SharedView,
+    /// The same listen addresses, for who tells them to the LAN.
+    tell: watch::Sender<Vec<Multiaddr>>,
     timing: Timing,
     /// Dials in progress.
     dials: HashMap<ConnectionId, Dial>,
@@ -123,7 +127,7 @@ impl SwarmTask {
         door: Door,
         commands: mpsc::Receiver<Command>,
         cancel: CancellationToken,
-        view: SharedView,
+        (view, tell): (SharedView, watch::Sender<Vec<Multiaddr>>),
         timing: Timing,
     ) -> Self {
         let task = Self {
@@ -132,6 +136,7 @@ impl SwarmTask {
             commands,
             cancel,
             view,
+            tell,
             timing,
             dials: HashMap::new(),
             connected: HashMap::new(),
@@ -189,6 +194,7 @@ impl SwarmTask {
                 self.swarm.behaviour_mut().streams.open(peer, protocol, reply);
             }
             Happening::Asked(Command::Hold { peer, until }) => self.hold(peer, until),
+            Happening::Asked(Command::Search { device }) => self.swarm.behaviour_mut().search.begin(device),
             Happening::Swarm(event) => self.on_swarm_event(*event),
             Happening::PairingEnded(peer) => {
                 if let Some(count) = self.held.get_mut(&peer) {
@@ -351,6 +357,11 @@ impl SwarmTask {
 
     fn publish_addresses(&self) {
         let listening: Vec<Multiaddr> = self.swarm.listeners().cloned().collect();
+        self.tell.send_if_modified(|told| {
+            let changed = *told != listening;
+            told.clone_from(&listening);
+            changed
+        });
         self.view_mut(|view| view.listening = listening);
     }
 

@@ -1,6 +1,7 @@
 //! Two or more devices over real sockets on 127.0.0.1.
 
 mod blobs;
+mod finding;
 mod hostile;
 mod lifecycle;
 mod pairing;
@@ -108,6 +109,8 @@ fn config(seed: u8, listen: &str) -> NetworkConfig {
         listen: vec![listen.to_owned()],
         blob_bind: None,
         agent: "metaclinic-test/1".to_owned(),
+        mdns: false,
+        answers_searches: true,
     }
 }
 

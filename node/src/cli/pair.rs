@@ -25,7 +25,7 @@ pub(super) enum PairCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Accept an offer by its code (with --at) or its ticket
+    /// Accept an offer by its code or its ticket; by a code without --at it is looked for on the local network
     Accept {
         /// Code such as 17-orbit-velvet, or a ticket mcpair1…
         code: String,

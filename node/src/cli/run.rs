@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Context, output, passphrase};
@@ -19,13 +19,23 @@ pub(super) struct RunArgs {
     /// TCP multiaddress for other nodes, e.g. /ip4/0.0.0.0/tcp/4100; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
+    /// Tell the local network who and where this node is, and look for its peers there
+    #[arg(long, value_name = "on|off")]
+    mdns: Option<Switch>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<(), Problem> {
     drop(context.home.lock().map_err(home_problem)?);
     let passphrase = passphrase::ask(&context.global)?;
     let node = Node::open(context.home.clone(), passphrase, true).await?;
-    let overrides = Overrides { listen: args.listen, http: args.http };
+    let mdns = args.mdns.map(|switch| switch == Switch::On);
+    let overrides = Overrides { listen: args.listen, http: args.http, mdns };
     let daemon = match Daemon::start(std::sync::Arc::clone(&node), overrides).await {
         Ok(daemon) => daemon,
         Err(problem) => {
@@ -43,11 +53,14 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<(), Problem>
             "identity": daemon.identity(),
             "listen": daemon.listen,
             "ticket": daemon.listen.first(),
+            "mdns": daemon.mdns,
         }));
     } else {
+        let lan = if daemon.mdns { "told that this node is here (mDNS)" } else { "told nothing" };
         output::facts([
             ("identity", daemon.identity()),
             ("nodes", daemon.listen.join("\n")),
+            ("local network", lan.to_owned()),
             ("api", format!("{http} (token in {})", daemon.token_file.display())),
         ]);
         output::note("Ready. Stop with Ctrl-C; pair with: metaclinic pair offer");

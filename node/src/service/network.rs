@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keys::{DenyReason, DeviceCard, DeviceId, Timestamp, codec};
+use keys::{DenyReason, DeviceCard, DeviceId, IdentityKind, Timestamp, codec};
 use net::{Decline, IncomingRequest, NetEvent, Network, NetworkConfig, Protocol};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -100,6 +100,8 @@ pub(crate) struct Listen {
     pub addresses: Vec<String>,
     /// UDP address for attachments.
     pub blobs: Option<SocketAddr>,
+    /// Whether the LAN is told, and peers are looked for there.
+    pub mdns: bool,
 }
 
 impl Node {
@@ -108,7 +110,7 @@ impl Node {
     /// # Errors
     /// [`Problem`] when no socket can be opened.
     pub(crate) async fn network(self: &Arc<Self>) -> Result<Network, Problem> {
-        self.join_network(Listen { addresses: Vec::new(), blobs: None }).await
+        self.join_network(Listen { addresses: Vec::new(), blobs: None, mdns: false }).await
     }
 
     /// Starts the network once.
@@ -123,6 +125,8 @@ impl Node {
                     seed: self.keyring.device().seed(),
                     listen: listen.addresses,
                     blob_bind: listen.blobs,
+                    mdns: listen.mdns,
+                    answers_searches: self.keyring.kind() == IdentityKind::Clinic,
                     agent: concat!("metaclinic/", env!("CARGO_PKG_VERSION")).to_owned(),
                 };
                 let (network, events) = Network::start(config, self.blobs.clone()).await.map_err(|e| {
@@ -130,7 +134,7 @@ impl Node {
                         .because(e)
                         .next("another program may use the port: choose another with --listen, or port 0 for a free one")
                 })?;
-                network.allow(read(&self.peers).devices());
+                read(&self.peers).admit(&network);
                 let node = Arc::clone(self);
                 self.tasks.spawn(async move { node.serve(events).await });
                 Ok::<_, Problem>(network)
@@ -169,6 +173,10 @@ impl Node {
             } {
                 if let Ok((device, met)) = done {
                     greetings.note(device, met, Instant::now());
+                    if !met && read(&self.peers).may_be_told_of(&device) {
+                        // It fails only when the network stops.
+                        let _ = network.search(device).await;
+                    }
                 }
             }
         }
@@ -278,6 +286,14 @@ impl Node {
             NetEvent::Disconnected(device) => {
                 tracing::info!(device = device.short(), "peer disconnected");
                 self.tasks.spawn_blocking(move || node.note_seen(&device));
+            }
+            NetEvent::Found(device) => {
+                tracing::info!(device = device.short(), "a peer was found");
+                self.tasks.spawn(async move {
+                    if let Err(problem) = node.greet(device).await {
+                        tracing::debug!(%problem, device = device.short(), "a found peer does not answer");
+                    }
+                });
             }
             NetEvent::Refused { .. } => {}
         }

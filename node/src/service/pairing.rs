@@ -19,6 +19,13 @@ use crate::clock;
 pub(crate) const OFFER_LASTS: Duration = keys::OFFER_LIFETIME;
 /// How often the state machine is told the time.
 const TICK: Duration = Duration::from_secs(1);
+/// How long an offer is looked for on the LAN: mDNS asks at 0, 0.5, 1.5 and 3.5 s, and a slow radio loses some.
+const LAN_SEARCH: Duration = Duration::from_secs(15);
+/// A node of the same LAN that does not answer in this time is passed over.
+const LAN_DIAL: Duration = Duration::from_secs(3);
+/// Nodes of the LAN that a code is tried with: each run gives whoever plays the offering node one guess of 2^22, so as
+/// many as an offer gives.
+const LAN_RUNS: u32 = 3;
 /// Events waiting for the one who made the offer.
 pub(crate) const EVENTS: usize = 16;
 
@@ -235,6 +242,9 @@ impl Node {
         events: &mpsc::Sender<AcceptEvent>,
     ) -> Result<(), Problem> {
         let (secret, addresses, expected) = accept_target(request)?;
+        if addresses.is_empty() && matches!(secret, Secret::Code(_)) {
+            return self.accept_on_lan(&secret, events).await;
+        }
         let network = self.network().await?;
         let mut dialled = Err(Problem::wrong_use("the ticket names no address"));
         for address in &addresses {
@@ -247,7 +257,47 @@ impl Node {
                 break;
             }
         }
-        let mut stream = dialled?;
+        self.run_accept(dialled?, secret, events).await.map_err(RunProblem::told)
+    }
+
+    /// Tries a code with the nodes that show themselves on this LAN. Those without an open offer take no connection.
+    async fn accept_on_lan(
+        self: &Arc<Self>,
+        secret: &Secret,
+        events: &mpsc::Sender<AcceptEvent>,
+    ) -> Result<(), Problem> {
+        let network = self.network().await?;
+        let mut candidates = network.candidates();
+        let deadline = tokio::time::Instant::now() + LAN_SEARCH;
+        let (mut met, mut last) = (0, None);
+        while let Ok(Some(candidate)) = tokio::time::timeout_at(deadline, candidates.recv()).await {
+            let dial = network.pair_with(&candidate.address, Some(candidate.device));
+            let Ok(Ok(stream)) = tokio::time::timeout(LAN_DIAL, dial).await else { continue };
+            match self.run_accept(stream, secret.clone(), events).await {
+                Ok(()) => return Ok(()),
+                // A person was asked already, or something failed here: another node will not do better.
+                Err(RunProblem::Over(problem)) => return Err(problem),
+                Err(RunProblem::Before(problem)) => {
+                    last = Some(problem);
+                    met += 1;
+                    if met >= LAN_RUNS {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            Problem::failed(format!("no open offer was found on this network within {} s", LAN_SEARCH.as_secs()))
+                .next("the offering node must run with mDNS on this same network; otherwise add --at MULTIADDR as its `pair offer` shows it, or use the ticket")
+        }))
+    }
+
+    async fn run_accept(
+        self: &Arc<Self>,
+        mut stream: PairStream,
+        secret: Secret,
+        events: &mpsc::Sender<AcceptEvent>,
+    ) -> Result<(), RunProblem> {
         let mut pairing = Pairing::accept(secret, self.keyring.device().id(), self.own_card());
         let mut input = PairingInput::Started { peer: stream.peer() };
         let mut shown = String::new();
@@ -255,7 +305,8 @@ impl Node {
             for effect in pairing.handle(clock::now(), &mut clock::rng(), input) {
                 match effect {
                     PairingEffect::Send(bytes) => {
-                        stream.send(bytes).await.tried("send to the offering node")?;
+                        let sent = stream.send(bytes).await.tried("send to the offering node");
+                        sent.map_err(|problem| RunProblem::at(&shown, problem))?;
                     }
                     PairingEffect::ShowCheck { check, peer } => {
                         shown.clone_from(&check);
@@ -265,18 +316,38 @@ impl Node {
                     PairingEffect::Paired { card, certificate, .. } => {
                         let (peer, name) = (certificate.identity.to_string(), certificate.name.clone());
                         let node = Arc::clone(self);
-                        blocking(move || node.add_peer(card, certificate)).await?;
+                        blocking(move || node.add_peer(card, certificate)).await.map_err(RunProblem::Over)?;
                         stream.close().await;
                         let _ = events.send(AcceptEvent::Paired { peer, name, check: shown }).await;
                         return Ok(());
                     }
                     PairingEffect::Failed { reason, .. } => {
                         stream.close().await;
-                        return Err(accept_problem(&reason));
+                        return Err(RunProblem::at(&shown, accept_problem(&reason)));
                     }
                 }
             }
             input = next_input(&mut stream).await;
+        }
+    }
+}
+
+/// How a run at the accepting side failed.
+enum RunProblem {
+    /// Before digits were shown: it may have been the wrong node.
+    Before(Problem),
+    /// After that, or at this node.
+    Over(Problem),
+}
+
+impl RunProblem {
+    fn at(shown: &str, problem: Problem) -> Self {
+        if shown.is_empty() { Self::Before(problem) } else { Self::Over(problem) }
+    }
+
+    fn told(self) -> Problem {
+        match self {
+            Self::Before(problem) | Self::Over(problem) => problem,
         }
     }
 }
@@ -332,11 +403,8 @@ fn accept_target(request: &AcceptRequest) -> Result<(Secret, Vec<String>, Option
     let code: PairingCode = text.parse().map_err(|e| {
         Problem::wrong_use("cannot read the code").because(e).next("a code looks like 17-orbit-velvet")
     })?;
-    let at = request.at.clone().ok_or_else(|| {
-        Problem::wrong_use("a code needs the other node's address")
-            .next("add --at MULTIADDR as `pair offer` shows it on the other side, or use the ticket")
-    })?;
-    Ok((Secret::Code(code), vec![at], None))
+    // Without an address the offer is looked for on this LAN.
+    Ok((Secret::Code(code), request.at.iter().cloned().collect(), None))
 }
 
 fn accept_problem(reason: &PairingFailure) -> Problem {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use keys::{DeviceCard, DeviceCertificate, DeviceId, IdentityId, Signed, Timestamp, codec};
-use net::Link;
+use keys::{DeviceCard, DeviceCertificate, DeviceId, IdentityId, IdentityKind, Signed, Timestamp, codec};
+use net::{Link, Network};
 use serde::{Deserialize, Serialize};
 use store::{DocumentKind, Store};
 
@@ -90,6 +90,24 @@ impl Peers {
         self.by_device.keys().copied().collect()
     }
 
+    /// Lets them connect, and says of whom they may be told.
+    pub(crate) fn admit(&self, network: &Network) {
+        network.allow(self.devices());
+        network.tell_of(self.places());
+    }
+
+    /// Whether those who know a device may be told where it is: a clinic is there to be found, and where a person is
+    /// concerns nobody.
+    pub(crate) fn may_be_told_of(&self, device: &DeviceId) -> bool {
+        self.by_device(device).is_some_and(|peer| peer.certificate.kind == IdentityKind::Clinic)
+    }
+
+    /// Where those are.
+    fn places(&self) -> HashMap<DeviceId, Vec<String>> {
+        let told = self.by_device.iter().filter(|(device, _)| self.may_be_told_of(device));
+        told.map(|(device, peer)| (*device, peer.card.addresses.clone())).collect()
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &PairedPeer> {
         self.by_device.values()
@@ -163,7 +181,7 @@ impl Node {
         let device = certificate.device;
         peers.by_device.insert(device, PairedPeer { certificate, card, paired: now, seen, seen_kept: seen });
         if let Some(network) = self.network.get() {
-            network.allow(peers.devices());
+            peers.admit(network);
         }
         Ok(())
     }
@@ -206,6 +224,9 @@ impl Node {
             known.seen_kept = known.seen;
             known.card = card;
             known.certificate = certificate;
+            if let Some(network) = self.network.get() {
+                network.tell_of(peers.places());
+            }
         }
         Ok(())
     }
@@ -243,8 +264,8 @@ impl Node {
         let network = self.network.get();
         DeviceCard {
             certificate: own_certificate(self),
-            addresses: network.map(net::Network::addresses).unwrap_or_default(),
-            blob_addresses: network.map(net::Network::blob_addresses).unwrap_or_default(),
+            addresses: network.map(Network::addresses).unwrap_or_default(),
+            blob_addresses: network.map(Network::blob_addresses).unwrap_or_default(),
         }
         .fitted()
     }

@@ -7,7 +7,8 @@ use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, noise, tcp
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::protocol::{PAIR, ROOM_SYNC};
+use crate::protocol::{KAD, PAIR, ROOM_SYNC};
+use crate::search::question;
 use crate::{RoomReceiver, RoomSender};
 
 /// A device with no rules of its own.
@@ -315,4 +316,86 @@ async fn node_that_does_not_read_is_sent_a_window_and_no_more() {
         sent += wrote.unwrap();
     }
     assert!(sent < 3 << 20, "{sent}");
+}
+
+/// A question of Kademlia as its specification encodes it: a message type and a key.
+fn kad_message(kind: u8, key: &[u8]) -> Vec<u8> {
+    let mut body = vec![0x08, kind, 0x12, u8::try_from(key.len()).unwrap()];
+    body.extend_from_slice(key);
+    let mut message = vec![u8::try_from(body.len()).unwrap()];
+    message.append(&mut body);
+    message
+}
+
+/// An answer without a peer is shorter than this; the id of a peer alone is longer.
+const NOTHING_BYTES: usize = 16;
+const FIND_NODE: u8 = 4;
+const GET_PROVIDERS: u8 = 3;
+const GET_VALUE: u8 = 1;
+
+async fn ask_kad(raw: &mut Raw, message: &[u8]) -> Vec<u8> {
+    let mut stream = raw.open(KAD).await;
+    stream.write_all(message).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut bytes = [0; 512];
+    // A refused stream may stay open and silent until its time is over.
+    let read = timeout(Duration::from_secs(2), stream.read(&mut bytes)).await;
+    bytes[..read.map_or(0, |read| read.unwrap_or(0))].to_vec()
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[tokio::test]
+async fn unknown_device_that_searches_is_told_nothing() {
+    let mut node = Node::start(1).await;
+    node.network.open_to_strangers(true);
+    let mut raw = Raw::new(9, &node);
+    let known = DeviceId::from_bytes([3; 32]);
+    node.allow(&[known]);
+    node.network.tell_of([(known, vec!["/ip4/10.0.0.1/tcp/4001".to_owned()])].into());
+    raw.connect(&node).await;
+    let key = question(&raw.device, &known);
+    let told = ask_kad(&mut raw, &kad_message(FIND_NODE, &key)).await;
+    assert!(told.len() < NOTHING_BYTES, "{told:?}");
+    assert_eq!(node.next_refusal().await, (Some(raw.device), "search of an unknown device"));
+}
+
+#[tokio::test]
+async fn a_search_tells_of_the_one_that_is_meant_and_of_nobody_near_it() {
+    let (mut node, mut raw) = intruder(Timing::default()).await;
+    let (told, untold) = (Node::start(3).await.device(), Node::start(4).await.device());
+    node.allow(&[raw.device, told, untold]);
+    node.network.tell_of([(told, vec!["/ip4/10.0.0.1/tcp/4001".to_owned()])].into());
+    let told_key = crate::peer::peer_id(&told).unwrap().to_bytes();
+    let key = question(&raw.device, &told);
+    let hit = ask_kad(&mut raw, &kad_message(FIND_NODE, &key)).await;
+    assert!(holds(&hit, &told_key), "{hit:?}");
+    let others = [
+        question(&raw.device, &untold).to_vec(),
+        // The question of another device, overheard or guessed.
+        question(&untold, &told).to_vec(),
+        told_key.clone(),
+        vec![0; 32],
+        Vec::new(),
+    ];
+    for key in others {
+        let miss = ask_kad(&mut raw, &kad_message(FIND_NODE, &key)).await;
+        assert!(!holds(&miss, &told_key) && miss.len() < NOTHING_BYTES, "{miss:?}");
+    }
+    for kind in [GET_PROVIDERS, GET_VALUE] {
+        assert!(ask_kad(&mut raw, &kad_message(kind, &[1; 32])).await.is_empty());
+        assert_eq!(node.next_refusal().await, (Some(raw.device), "records in a search"));
+    }
+}
+
+#[tokio::test]
+async fn searches_without_end_are_refused() {
+    let (mut node, mut raw) = intruder(Timing::default()).await;
+    let message = kad_message(FIND_NODE, &[7; 32]);
+    for _ in 0..=crate::protocol::SEARCH_RATE.burst {
+        ask_kad(&mut raw, &message).await;
+    }
+    assert_eq!(node.next_refusal().await, (Some(raw.device), "searches come too often"));
 }

@@ -182,6 +182,7 @@ async fn opened(home: &Home) -> Arc<Node> {
     let listen = Listen {
         addresses: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         blobs: Some("127.0.0.1:0".parse().expect("an address")),
+        mdns: false,
     };
     node.join_network(listen).await.expect("loopback has free ports");
     node
