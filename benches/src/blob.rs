@@ -52,6 +52,8 @@ async fn device(
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         blob_bind: None,
         agent: "metaclinic-bench/1".to_owned(),
+        mdns: false,
+        answers_searches: false,
     };
     let (network, events) = Network::start(config, blobs.clone()).await.map_err(|error| error.to_string())?;
     Ok((network, events, blobs, folder))
