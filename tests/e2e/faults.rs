@@ -1,11 +1,9 @@
 //! What goes wrong on a real machine: kills, taken ports, second daemons.
 
 use std::net::TcpListener;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use metaclinic_tests::harness::{self, Daemon};
-use serde_json::Value;
+use metaclinic_tests::harness;
 
 use crate::homes;
 
@@ -57,40 +55,4 @@ fn a_socket_left_by_a_killed_daemon_does_not_stop_the_next_command() {
     let status = harness::run_json(&home, &["status"]);
     assert_eq!(status["daemon"], false);
     assert!(homes::daemon(&home).stop().success());
-}
-
-/// Kills the importing daemon at another moment each time; what was acknowledged must be there.
-#[test]
-fn what_an_import_acknowledged_survives_kill_nine() {
-    let dir = harness::temp_dir();
-    let bundle = homes::write_bundle(dir.path(), 6_000);
-    let path = bundle.to_str().expect("plain path");
-    let home = homes::made(dir.path(), "clinic", "clinic");
-    for round in 0..5_u32 {
-        let daemon = Daemon::start(&home, &homes::LOOPBACK);
-        let mut client = harness::command(&home, &["--json", "records", "import", path])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
-        std::thread::sleep(Duration::from_millis(u64::from(60 + round * 90)));
-        let before = acknowledged(&home);
-        daemon.kill_hard();
-        let _ = client.wait();
-        let checked = harness::run_json(&home, &["records", "verify"]);
-        assert_eq!(checked["damaged"].as_array().map(Vec::len), Some(0), "round {round}");
-        let found = harness::run_json(&home, &["records", "search", "Observation?_count=0"]);
-        assert!(found["total"].as_u64() >= Some(before.saturating_sub(1)), "round {round}: {before} {found}");
-        assert_eq!(harness::run_json(&home, &["audit", "verify"])["verified"], true, "round {round}");
-    }
-    let report = harness::run_json(&home, &["records", "import", path]);
-    assert_eq!(report["imported"], 6_001, "importing again completes it");
-}
-
-/// What the daemon shows as kept, which it only does for what is durable.
-fn acknowledged(home: &std::path::Path) -> u64 {
-    let output = harness::run_cli(home, &["--json", "status"]);
-    let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    status["records"].as_u64().unwrap_or(0)
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use keys::Keyring;
 use metaclinic_tests::harness::{self, Daemon};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 /// Loopback only: tests talk to nobody else.
@@ -17,6 +19,20 @@ pub(crate) fn made(folder: &Path, name: &str, role: &str) -> PathBuf {
     let made = harness::run_json(&home, &["init", "--role", role, "--name", name]);
     assert!(made["identity"].as_str().is_some_and(|i| i.starts_with("mci1")));
     home
+}
+
+/// The same, and it opens at once: scrypt's second is worth nothing to a home that is opened fifty times.
+pub(crate) fn quick(folder: &Path, name: &str, role: &str) -> PathBuf {
+    let home = made(folder, name, role);
+    let sealed = keyring(&home).seal(&SecretString::from(harness::PASSPHRASE), 1).expect("seals");
+    std::fs::write(home.join("keyring.age"), sealed).expect("writable");
+    home
+}
+
+/// The keys of a home.
+pub(crate) fn keyring(home: &Path) -> Keyring {
+    let sealed = std::fs::read(home.join("keyring.age")).expect("readable");
+    Keyring::open(&sealed, &SecretString::from(harness::PASSPHRASE)).expect("the right passphrase")
 }
 
 /// A daemon that listens on loopback.

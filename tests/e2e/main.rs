@@ -9,4 +9,6 @@ mod faults;
 mod homes;
 mod packs;
 mod network;
+mod kills;
 mod rooms;
+mod socket;
