@@ -32,4 +32,4 @@ pub use schema::{
     Alternative, Annotation, Attachment, ChatLine, CommandError, EntryKind, Field, MAX_ANCHOR_BYTES,
     MAX_TEXT_BYTES, Note, RoomCommand, RoomEvent, RoomView,
 };
-pub use sync::{MAX_SYNC_MESSAGE_BYTES, SILENCE, SyncEffect, SyncInput, SyncMessage, SyncSession};
+pub use sync::{MAX_SYNC_MESSAGE_BYTES, NO_MEMBER, SILENCE, SyncEffect, SyncInput, SyncMessage, SyncSession};

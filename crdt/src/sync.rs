@@ -61,7 +61,8 @@ const PUSH_BYTES: usize = 64 * 1024;
 /// exchange at most 512 bytes in all.
 const FIRST_LISTED: usize = 3;
 
-const NO_MEMBER: &str = "peer is no member of this room";
+/// The reason with which a session ends whose peer is no member; every other reason is a breach of the protocol.
+pub const NO_MEMBER: &str = "peer is no member of this room";
 
 /// What happens to a session.
 #[derive(Clone)]

@@ -68,7 +68,7 @@ impl Home {
     /// # Errors
     /// [`HomeError::Exists`] when it holds a keyring already, [`HomeError::Io`] when a folder cannot be made.
     pub(crate) fn create(&self) -> Result<(), HomeError> {
-        if self.keyring().exists() {
+        if self.is_made()? {
             return Err(HomeError::Exists(self.root.clone()));
         }
         self.refuse_foreign_folder()?;
@@ -85,6 +85,15 @@ impl Home {
             })?;
         }
         Ok(())
+    }
+
+    /// Whether a home is here. One that belongs to somebody else is not one that is missing.
+    ///
+    /// # Errors
+    /// [`HomeError::Io`] when that cannot be seen.
+    pub(crate) fn is_made(&self) -> Result<bool, HomeError> {
+        let seen = self.keyring().try_exists();
+        seen.map_err(|source| HomeError::Io { action: "look into", path: self.root.clone(), source })
     }
 
     /// A folder with other things in it is not taken over: its mode would change and keys would lie among them.
@@ -107,7 +116,7 @@ impl Home {
     /// # Errors
     /// [`HomeError::InUse`] when another process holds it, [`HomeError::Missing`] when there is no home.
     pub(crate) fn lock(&self) -> Result<HomeLock, HomeError> {
-        if !self.keyring().exists() {
+        if !self.is_made()? {
             return Err(HomeError::Missing(self.root.clone()));
         }
         self.lock_new()

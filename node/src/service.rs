@@ -90,7 +90,7 @@ pub(crate) fn init(
 ) -> Result<Initialised, Problem> {
     home.create().map_err(home_problem)?;
     let _lock = home.lock_new().map_err(home_problem)?;
-    if home.keyring().exists() {
+    if home.is_made().map_err(home_problem)? {
         return Err(home_problem(HomeError::Exists(home.root().to_path_buf())));
     }
     let keyring = Keyring::create(&mut clock::rng(), kind, name, device_name, clock::now())

@@ -148,6 +148,17 @@ pub fn run_within(mut command: Command, limit: Duration) -> Output {
     }
 }
 
+/// A process's memory in KiB by its name in `/proc/PID/status`: `VmRSS` what it holds, `VmHWM` the peak of that.
+///
+/// # Panics
+/// If the process is gone, or on a system that does not count it.
+#[must_use]
+pub fn memory_kib(pid: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux counts it");
+    line.trim_matches([':', ' ', '\t']).split(' ').next().and_then(|n| n.parse().ok()).expect("a number")
+}
+
 /// Exit status and both streams as text, for failure messages.
 #[must_use]
 pub fn described(output: &Output) -> String {

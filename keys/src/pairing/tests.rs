@@ -1,5 +1,6 @@
 //! Pairings that end well, and every way in which they must not.
 
+mod guesses;
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;

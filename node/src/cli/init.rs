@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Problem> {
         Role::Patient => IdentityKind::Patient,
         Role::Researcher => IdentityKind::Researcher,
     };
-    if context.home.keyring().exists() {
+    if context.home.is_made().map_err(home_problem)? {
         return Err(home_problem(crate::home::HomeError::Exists(context.home.root().to_path_buf())));
     }
     let passphrase = passphrase::choose(&context.global)?;

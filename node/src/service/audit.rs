@@ -12,6 +12,10 @@ use crate::clock;
 /// The most entries one page shows.
 pub(crate) const MAX_PAGE: usize = 10_000;
 
+/// What helps when the store writes no more.
+pub(crate) const RESTART: &str =
+    "free space on the disk if it is full, start the daemon again, then repeat this";
+
 /// Something the person at this home did.
 pub(crate) fn event(now: Timestamp, action: AuditAction, count: u64) -> (Timestamp, AuditEvent) {
     let event = AuditEvent {
@@ -54,6 +58,15 @@ fn refusal(who: String, reason: DenyReason, count: u64) -> (Timestamp, AuditEven
 }
 
 impl Node {
+    /// Writes entries to the trail. What cannot be noted is not given out, so callers end with this problem.
+    ///
+    /// # Errors
+    /// [`Problem`] when the store writes no more.
+    pub(crate) fn note(&self, events: Vec<(Timestamp, AuditEvent)>) -> Result<(), Problem> {
+        let written = self.store.audit(events);
+        written.map_err(|e| Problem::failed("cannot write the audit trail").because(e).next(RESTART))
+    }
+
     /// Writes a refusal to the trail and returns it in words.
     pub(crate) fn refuse(&self, who: String, reason: DenyReason) -> String {
         self.refuse_many(who, reason, 1);

@@ -49,7 +49,7 @@ impl Node {
         let bytes = self.open_attachment(attachment).await?;
         let mut event = audit::event(clock::now(), AuditAction::Read, 1);
         event.1.object = Some(*id.as_bytes());
-        self.store.audit(vec![event]).tried("write the audit trail")?;
+        self.note(vec![event])?;
         blocking(move || {
             let record = wfdb::from_container(&bytes).tried("read the recording")?;
             diagnose(&record, backend, request.strip)

@@ -307,7 +307,10 @@ impl Node {
                 let body = request.body.clone();
                 match self.take_hello(peer, body).await {
                     Ok(()) => request.answer(codec::encode(&self.hello())),
-                    Err(problem) => request.decline(Decline::Failed(problem.message)),
+                    Err(problem) => {
+                        self.note_refusal(Some(peer), DenyReason::Malformed);
+                        request.decline(Decline::Failed(problem.message));
+                    }
                 }
             }
             Protocol::Records => reply(request, move |body| node.answer_records(&peer, body)).await,

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use keys::{AuditAction, AuditEvent, RecordId, Timestamp};
 use records::{Source, StoredResource, Terms};
-use store::NewRecord;
+use store::{NewRecord, StoreError};
 
 use super::problem::{Problem, Tried};
 use super::{Node, audit, lock, source_prefix, write};
@@ -75,7 +75,9 @@ impl Node {
             indexed.push((id, terms));
         }
         let _order = lock(&self.writes);
-        self.store.put(new, events).tried("keep the records")?;
+        self.store.put(new, events).map_err(|error| {
+            Problem::failed("cannot keep the records").because(error).next(audit::RESTART)
+        })?;
         let mut attachments = write(&self.attachments);
         if !attachments.is_empty() {
             let replaced: HashSet<RecordId> = indexed.iter().map(|(id, _)| *id).collect();
@@ -112,7 +114,10 @@ impl Node {
         let report = self.store.verify(&mut |_| {}).tried("check the records")?;
         let attachments = self.check_attachments(runtime)?;
         let event = audit::event(clock::now(), AuditAction::Verify, report.checked);
-        self.store.audit(vec![event]).tried("write the audit trail")?;
+        // Whether what is here is whole has to be seen above all when nothing can be written any more.
+        if let Err(problem) = self.note(vec![event]) {
+            tracing::warn!(%problem, "this check is not in the trail");
+        }
         Ok(VerifyRecordsReport {
             checked: report.checked,
             damaged: report.damaged.iter().map(ToString::to_string).collect(),
@@ -170,7 +175,7 @@ fn decode_terms(bytes: &[u8]) -> Option<StoredTerms> {
     Some((source, hashes, Terms::decode(rest).ok()?))
 }
 
-fn damaged(error: store::StoreError) -> Problem {
+fn damaged(error: StoreError) -> Problem {
     Problem::failed("a stored record does not open")
         .because(error)
         .next("list the damaged ones with: metaclinic records verify")

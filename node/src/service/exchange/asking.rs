@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keys::{AuditAction, Envelope, IdentityId, Outcome, Purpose, codec};
+use keys::{AuditAction, DenyReason, Envelope, IdentityId, Outcome, Purpose, codec};
 use net::{NetError, Network, Protocol};
 use records::{Query, Source, StoredResource};
 use tokio::sync::mpsc;
@@ -129,7 +129,8 @@ impl Fetch<'_> {
             return Err(Problem::failed("the peer sent more than an answer holds"));
         }
         let (node, from, purpose) = (Arc::clone(self.node), self.peer.certificate.identity, self.purpose);
-        let received = blocking(move || node.check_received(&from, purpose, &grants)).await?;
+        let received = blocking(move || node.check_received(&from, purpose, &grants)).await;
+        let received = received.inspect_err(|_| self.refuse())?;
         let mut batch = Vec::with_capacity(items.len());
         for item in items {
             self.spend(item.stored.len() as u64)?;
@@ -142,6 +143,7 @@ impl Fetch<'_> {
         for stored in &batch {
             let facts = stored.resource.facts();
             if !received.iter().any(|r| r.grant.scope.covers(&facts)) {
+                self.refuse();
                 return Err(Problem::failed("the peer sent a resource that no consent of its owner covers"));
             }
         }
@@ -214,6 +216,11 @@ impl Fetch<'_> {
         let FetchReport { fetched, attachments, attachment_bytes, .. } = self.report;
         let progress = FetchEvent::Progress { fetched, attachments, attachment_bytes };
         self.events.send(progress).await.map_err(|_| Problem::failed("the fetch was interrupted"))
+    }
+
+    /// Notes that what the peer sent is not believed.
+    fn refuse(&self) {
+        self.node.note_refusal(Some(self.peer.certificate.device), DenyReason::Malformed);
     }
 
     async fn note_failure(&self) {

@@ -112,7 +112,7 @@ impl Node {
         }
         let mut event = audit::event(clock::now(), AuditAction::Export, report.files.len() as u64);
         event.1.object = Some(*record.as_bytes());
-        self.store.audit(vec![event]).tried("write the audit trail")?;
+        self.note(vec![event])?;
         Ok(report)
     }
 

@@ -64,15 +64,11 @@ impl Node {
         };
         for file in files {
             import.file(&file, &options);
-            if let Some(problem) = import.failed.take() {
-                return Err(problem);
-            }
+            import.end()?;
             import.bytes_done += file.bytes;
         }
         import.flush();
-        if let Some(problem) = import.failed.take() {
-            return Err(problem);
-        }
+        import.end()?;
         let mut report = import.report;
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
@@ -128,11 +124,20 @@ impl Import<'_> {
         }
     }
 
+    /// Why it ended early, with how much of it is kept all the same.
+    fn end(&mut self) -> Result<(), Problem> {
+        let Some(mut problem) = self.failed.take() else { return Ok(()) };
+        let kept = self.report.imported;
+        if kept > 0 {
+            problem.message = format!("{}; {kept} resources that came before are kept", problem.message);
+        }
+        Err(problem)
+    }
+
     /// Whether nothing more is to be read; notes why.
     fn ended(&mut self) -> bool {
         if self.failed.is_none() && self.node.stop.is_cancelled() {
-            let problem =
-                Problem::failed("the import broke off because the node stops; what was acknowledged is kept");
+            let problem = Problem::failed("the import broke off because the node stops");
             self.failed = Some(problem.next("import again: what is there already is replaced, not doubled"));
         }
         self.failed.is_some()
@@ -194,7 +199,7 @@ impl Import<'_> {
             acknowledged: self.report.imported,
         };
         if self.events.blocking_send(progress).is_err() {
-            self.failed = Some(Problem::failed("the import was interrupted; what was acknowledged is kept"));
+            self.failed = Some(Problem::failed("the import was interrupted"));
         }
     }
 }

@@ -6,7 +6,7 @@
 use keys::{AuditAction, RecordId};
 use records::{Found, Page, Query, QueryError, Source};
 
-use super::super::problem::{Problem, Tried};
+use super::super::problem::Problem;
 use super::super::{Node, audit, read};
 use super::no_such_resource;
 use crate::clock;
@@ -26,7 +26,7 @@ impl Node {
         let stored = self.stored(&record)?.ok_or_else(no_such_resource)?;
         let mut event = audit::event(clock::now(), AuditAction::Read, 1);
         event.1.object = Some(*record.as_bytes());
-        self.store.audit(vec![event]).tried("write the audit trail")?;
+        self.note(vec![event])?;
         Ok(stored.resource.text().to_owned())
     }
 
@@ -73,7 +73,7 @@ impl Node {
             }
         }
         let event = audit::event(clock::now(), AuditAction::Search, found.len() as u64);
-        self.store.audit(vec![event]).tried("write the audit trail")?;
+        self.note(vec![event])?;
         Ok(records::searchset(base, &query, &page, &found, notice.as_deref()))
     }
 

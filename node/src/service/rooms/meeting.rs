@@ -16,7 +16,7 @@ use keys::{
     AuditAction, AuditEvent, DenyReason, DeviceCertificate, DeviceId, IdentityId, Outcome, Signed, Timestamp,
     codec,
 };
-use net::{RoomSender, RoomStream};
+use net::{NetError, RoomSender, RoomStream};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -213,19 +213,30 @@ impl Node {
     pub(crate) async fn meet(self: Arc<Self>, stream: RoomStream) {
         let device = stream.peer();
         let (sender, mut receiver) = stream.split();
-        let greeting = receiver.recv().await.ok().flatten();
-        let greeting = greeting.and_then(|b| codec::decode::<Greeting>("room greeting", &b, 256).ok());
-        let identity = read(&self.peers).by_device(&device).map(|p| p.certificate.identity);
-        let open = greeting.filter(|g| g.version == GREETING_VERSION).and_then(|g| self.rooms.get(&g.room));
-        let (Some(open), Some(identity)) = (open, identity) else {
-            return;
+        let greeting = match receiver.recv().await {
+            Ok(Some(bytes)) => codec::decode::<Greeting>("room greeting", &bytes, 256),
+            Ok(None) => return,
+            Err(error) => return self.note_broken(&device, &error),
         };
-        if self.role_in(&open.lock(), &identity).is_none() {
-            let node = Arc::clone(&self);
-            node.note_refusal(Some(device), DenyReason::Role);
-            return;
-        }
+        let Some(greeting) = greeting.ok().filter(|g| g.version == GREETING_VERSION) else {
+            return self.note_refusal(Some(device), DenyReason::Malformed);
+        };
+        let identity = read(&self.peers).by_device(&device).map(|p| p.certificate.identity);
+        let open = self.rooms.get(&greeting.room);
+        let member =
+            |(open, identity): &(Arc<OpenRoom>, IdentityId)| self.role_in(&open.lock(), identity).is_some();
+        let Some((open, _)) = open.zip(identity).filter(member) else {
+            // A room that is not here and one that is closed to the peer look alike.
+            return self.note_refusal(Some(device), DenyReason::Role);
+        };
         self.spawn_session(open, device, false, sender, receiver);
+    }
+
+    /// Notes a stream that ended because of what came on it; one that was only lost is no breach.
+    fn note_broken(&self, device: &DeviceId, error: &NetError) {
+        if matches!(error, NetError::TooLarge { .. } | NetError::Malformed(_)) {
+            self.note_refusal(Some(*device), DenyReason::Malformed);
+        }
     }
 
     fn spawn_session(
@@ -292,7 +303,11 @@ impl Meeting {
                 () = cancel.cancelled() => break,
                 frame = receiver.recv() => match frame {
                     Ok(Some(bytes)) => SyncInput::Message(bytes),
-                    Ok(None) | Err(_) => break,
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.node.note_broken(&self.device, &error);
+                        break;
+                    }
                 },
                 changed = revision.changed() => match changed {
                     Ok(()) => SyncInput::LocalChanges,
@@ -354,7 +369,9 @@ impl Meeting {
                             device = self.device.short(),
                             "a member's message was refused"
                         );
-                        self.node.note_refusal(Some(self.device), DenyReason::Role);
+                        let no_member = reason == crdt::NO_MEMBER;
+                        let why = if no_member { DenyReason::Role } else { DenyReason::Malformed };
+                        self.node.note_refusal(Some(self.device), why);
                         return Next::End;
                     }
                 }

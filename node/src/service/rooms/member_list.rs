@@ -94,9 +94,13 @@ impl Node {
 
     /// Answers a question for a member list: for members, and for former ones up to their removal.
     pub(crate) fn answer_roles(&self, device: &DeviceId, body: &[u8]) -> Result<Vec<u8>, Decline> {
-        let request: RolesRequest = codec::decode("roles request", body, MAX_ROLES_REQUEST_BYTES)
-            .map_err(|e| Decline::Failed(e.to_string()))?;
+        let request: RolesRequest =
+            codec::decode("roles request", body, MAX_ROLES_REQUEST_BYTES).map_err(|e| {
+                self.note_refusal(Some(*device), DenyReason::Malformed);
+                Decline::Failed(e.to_string())
+            })?;
         if request.version != 1 {
+            self.note_refusal(Some(*device), DenyReason::Malformed);
             return Err(Decline::Failed(format!(
                 "this node speaks version 1 of roles/1, not {}",
                 request.version

@@ -1,0 +1,135 @@
+//! A peer that keeps to no protocol: bare libp2p under the device key of a home whose owner went bad.
+
+use std::time::Duration;
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use keys::{DeviceId, Keyring, codec};
+use libp2p::identity::{Keypair, PublicKey, ed25519};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, noise, tcp, yamux};
+use metaclinic_tests::harness::Daemon;
+use serde::Serialize;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+pub(crate) const HELLO: &str = "/metaclinic/hello/1";
+pub(crate) const RECORDS: &str = "/metaclinic/records/1";
+pub(crate) const ROLES: &str = "/metaclinic/roles/1";
+pub(crate) const ROOM_SYNC: &str = "/metaclinic/room-sync/1";
+
+/// Long enough for a loaded machine, and longer than the daemon waits for a frame.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// The connection of a hostile device with one daemon.
+pub(crate) struct Hostile {
+    runtime: Runtime,
+    control: libp2p_stream::Control,
+    victim: PeerId,
+}
+
+impl Hostile {
+    /// Connects with the device key of `keyring` to the daemon whose device is `victim`.
+    pub(crate) fn connect(keyring: &Keyring, daemon: &Daemon, victim: &DeviceId) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let address: Multiaddr = daemon.listen()[0].parse().expect("an address");
+        let key = Keypair::ed25519_from_bytes(keyring.device().seed().to_vec()).expect("a seed");
+        let key_of_victim = ed25519::PublicKey::try_from_bytes(victim.as_bytes()).expect("a key");
+        let victim = PublicKey::from(key_of_victim).to_peer_id();
+        let control = runtime.block_on(async {
+            let mut swarm = SwarmBuilder::with_existing_identity(key)
+                .with_tokio()
+                .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+                .expect("TCP")
+                .with_behaviour(|_| libp2p_stream::Behaviour::new())
+                .expect("streams")
+                .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(600)))
+                .build();
+            let control = swarm.behaviour().new_control();
+            swarm.dial(address).expect("dials");
+            let established = async {
+                while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
+            };
+            timeout(PATIENCE, established).await.expect("the daemon lets it in");
+            tokio::spawn(async move {
+                loop {
+                    swarm.select_next_some().await;
+                }
+            });
+            control
+        });
+        Self { runtime, control, victim }
+    }
+
+    /// Sends `bytes` as they are on a stream of `protocol`, says that no more come, and gives what the daemon answers
+    /// until it closes.
+    pub(crate) fn send(&self, protocol: &'static str, bytes: &[u8]) -> Vec<u8> {
+        self.talk(protocol, bytes, true)
+    }
+
+    /// The same, but leaves its own side open: the daemon has to end it.
+    pub(crate) fn linger(&self, protocol: &'static str, bytes: &[u8]) -> Vec<u8> {
+        self.talk(protocol, bytes, false)
+    }
+
+    fn talk(&self, protocol: &'static str, bytes: &[u8], close: bool) -> Vec<u8> {
+        let mut control = self.control.clone();
+        self.runtime.block_on(async {
+            let opened = control.open_stream(self.victim, StreamProtocol::new(protocol));
+            let mut stream: Stream =
+                timeout(PATIENCE, opened).await.expect("opens in time").expect("the protocol is spoken");
+            // The daemon may close in the middle of this; what it said before is what counts.
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.flush().await;
+            if close {
+                let _ = stream.close().await;
+            }
+            let mut answer = Vec::new();
+            let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+            let _ = read.expect("the daemon ends the stream");
+            answer
+        })
+    }
+
+    /// One request; the status byte of the answer, and what follows it.
+    pub(crate) fn request(&self, protocol: &'static str, body: &[u8]) -> (u8, Vec<u8>) {
+        let answer = self.send(protocol, &frame(body));
+        match answer.as_slice() {
+            [_, _, _, _, status, rest @ ..] => (*status, rest.to_vec()),
+            other => panic!("no answer to a request: {other:?}"),
+        }
+    }
+
+    /// A request that gets no answer but a reason.
+    pub(crate) fn refused(&self, protocol: &'static str, body: &[u8]) -> String {
+        let (status, reason) = self.request(protocol, body);
+        assert_ne!(status, 0, "it was answered");
+        String::from_utf8(reason).expect("a reason in words")
+    }
+}
+
+/// A frame around `body`: its length, big-endian, and itself.
+pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).expect("short");
+    [&length.to_be_bytes()[..], body].concat()
+}
+
+/// The head of a frame that claims so many bytes and brings none.
+pub(crate) fn claim(bytes: u32) -> Vec<u8> {
+    bytes.to_be_bytes().to_vec()
+}
+
+/// `records/1`: what a peer asks.
+pub(crate) fn records_request(query: &str) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Request<'a> {
+        version: u8,
+        query: &'a str,
+        purpose: keys::Purpose,
+        offset: u64,
+    }
+    codec::encode(&Request { version: 1, query, purpose: keys::Purpose::Treatment, offset: 0 })
+}
