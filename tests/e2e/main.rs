@@ -4,6 +4,7 @@ mod api;
 mod commands;
 mod demo;
 mod diagnose;
+mod disk;
 mod exchange;
 mod faults;
 mod files;

@@ -16,6 +16,12 @@ pub(crate) const MAX_PAGE: usize = 10_000;
 pub(crate) const RESTART: &str =
     "free space on the disk if it is full, start the daemon again, then repeat this";
 
+/// What cannot be told while the store writes no more: the engine may not read everything then, also what is well.
+/// Opened again it reads all that was acknowledged, so that nothing is called damaged before.
+pub(crate) fn unsure(action: &str, error: StoreError) -> Problem {
+    Problem::failed(format!("cannot {action} before the store is opened again")).because(error).next(RESTART)
+}
+
 /// Something the person at this home did.
 pub(crate) fn event(now: Timestamp, action: AuditAction, count: u64) -> (Timestamp, AuditEvent) {
     let event = AuditEvent {
@@ -107,13 +113,14 @@ impl Node {
             }),
             Err(
                 error @ (StoreError::Trail(_) | StoreError::TrailCut { .. } | StoreError::Damaged { .. }),
-            ) => Ok(AuditVerification {
+            ) if self.store.write_failure().is_none() => Ok(AuditVerification {
                 entries: self.store.audit_count(),
                 verified: false,
                 head: String::new(),
                 checkpoints: 0,
                 reason: Some(Problem::failed("not as it was written").because(error).message),
             }),
+            Err(error) if self.store.write_failure().is_some() => Err(unsure("check the audit trail", error)),
             Err(error) => Err(Problem::failed("cannot check the audit trail").because(error)),
         }
     }

@@ -99,8 +99,20 @@ impl Node {
 
     /// Reads a stored record and its attachments' keys.
     pub(crate) fn stored(&self, id: &RecordId) -> Result<Option<StoredResource>, Problem> {
-        let Some(bytes) = self.store.get(id).map_err(damaged)? else { return Ok(None) };
+        let Some(bytes) = self.store.get(id).map_err(|error| self.unreadable(error))? else {
+            return Ok(None);
+        };
         StoredResource::decode(&bytes).map(Some).tried("read a stored record")
+    }
+
+    /// Why a record does not open.
+    fn unreadable(&self, error: StoreError) -> Problem {
+        if self.store.write_failure().is_some() {
+            return audit::unsure("read a stored record", error);
+        }
+        Problem::failed("a stored record does not open")
+            .because(error)
+            .next("list the damaged ones with: metaclinic records verify")
     }
 
     /// Opens and checks every stored record and its attachments.
@@ -112,6 +124,9 @@ impl Node {
         runtime: &tokio::runtime::Handle,
     ) -> Result<VerifyRecordsReport, Problem> {
         let report = self.store.verify(&mut |_| {}).tried("check the records")?;
+        if let Some(error) = self.store.write_failure().filter(|_| !report.is_sound()) {
+            return Err(audit::unsure("check the records", error));
+        }
         let attachments = self.check_attachments(runtime)?;
         let event = audit::event(clock::now(), AuditAction::Verify, report.checked);
         // Whether what is here is whole has to be seen above all when nothing can be written any more.
@@ -173,12 +188,6 @@ fn decode_terms(bytes: &[u8]) -> Option<StoredTerms> {
         rest = after;
     }
     Some((source, hashes, Terms::decode(rest).ok()?))
-}
-
-fn damaged(error: StoreError) -> Problem {
-    Problem::failed("a stored record does not open")
-        .because(error)
-        .next("list the damaged ones with: metaclinic records verify")
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! `Opened`: an unlocked store's engine, keys and counters, shared by its readers and its one writer.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use getrandom::SysRng;
-use keys::{AuditLog, DataKey, DeviceKey, RecordId, codec};
+use keys::{AuditLog, DataKey, DeviceKey, codec};
 use rand_core::UnwrapErr;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -48,9 +47,6 @@ pub(crate) struct Opened {
     pub(crate) entries: AtomicU64,
     /// Set once by the first failed write.
     pub(crate) failed: OnceLock<StoreError>,
-    /// New records of the write that failed: the engine may show some of them until it is opened again, and nobody was
-    /// told that they are kept.
-    pub(crate) unsure: OnceLock<HashSet<RecordId>>,
     /// Set when opening found less than the newest signed head covers.
     pub(crate) cut: OnceLock<StoreError>,
     meta_key: DataKey,
@@ -97,7 +93,6 @@ impl Opened {
             room_count: AtomicU64::new(state.rooms),
             entries: AtomicU64::new(state.log.entries()),
             failed: OnceLock::new(),
-            unsure: OnceLock::new(),
             cut: OnceLock::new(),
             meta_key,
             storage,

@@ -82,8 +82,6 @@ pub(crate) struct Writer {
     state: State,
     heads: Heads,
     latest: Option<Timestamp>,
-    /// New records of the group that is being written.
-    added: HashSet<RecordId>,
 }
 
 impl Writer {
@@ -103,7 +101,7 @@ impl Writer {
             tracing::warn!(error = %cut, "the store held more than it holds now");
             opened.cut.get_or_init(|| cut);
         }
-        Ok(Self { opened, state, heads, latest: None, added: HashSet::new() })
+        Ok(Self { opened, state, heads, latest: None })
     }
 
     /// Works until [`Then::Close`] or until nobody can send any more.
@@ -152,17 +150,17 @@ impl Writer {
 
     /// Writes one group; returns the heads it is time to keep. On failure the state stays as it was.
     fn apply(&mut self, writes: Vec<Write>) -> Result<Vec<Signed<Checkpoint>>, StoreError> {
-        self.added.clear();
         let storage = &self.opened.storage;
         self.opened.vault.persist()?;
         let mut state =
             State { records: self.state.records, rooms: self.state.rooms, log: self.state.log.clone() };
         let mut heads = Vec::new();
         let mut batch = Batch::default();
+        let mut added = HashSet::new();
         let mut counts = HashMap::new();
         for write in writes {
             for id in &write.records {
-                if !storage.contains(Table::Records, id.as_bytes())? && self.added.insert(*id) {
+                if !storage.contains(Table::Records, id.as_bytes())? && added.insert(*id) {
                     state.records += 1;
                 }
             }
@@ -197,8 +195,6 @@ impl Writer {
         self.opened.room_count.store(state.rooms, Ordering::Release);
         self.opened.entries.store(state.log.entries(), Ordering::Release);
         self.state = state;
-        // They are durable now: a failure from here on is not theirs.
-        self.added.clear();
         Ok(heads)
     }
 
@@ -250,7 +246,6 @@ impl Writer {
 
     fn fail(&self, error: &StoreError) {
         if self.opened.failed.set(error.clone()).is_ok() {
-            let _ = self.opened.unsure.set(self.added.clone());
             tracing::error!(%error, "a write failed: the store is read-only until it is opened again");
         }
     }

@@ -56,11 +56,9 @@ impl Store {
         let opened = self.opened()?;
         let expected = opened.records.load(Ordering::Acquire);
         let mut report = VerifyReport::default();
-        // What a failed write left half done was told to nobody, and is gone once the store is opened again.
-        let unsure = |id: &RecordId| opened.unsure.get().is_some_and(|new| new.contains(id));
         // By terms, the smaller table: a damaged page of records then costs no more than its own records.
         scan_past_damage(&*opened.storage, Table::Terms, &mut |key, stored| {
-            let Some(id) = record_id(key).filter(|id| !unsure(id)) else { return };
+            let Some(id) = record_id(key) else { return };
             let readable = record::open_terms(&opened.vault, &id, stored).is_some()
                 && matches!(opened.storage.get(Table::Records, key),
                     Ok(Some(stored)) if record::open(&opened.vault, &id, &stored).is_some());
@@ -68,7 +66,7 @@ impl Store {
         });
         if report.checked < expected {
             scan_past_damage(&*opened.storage, Table::Records, &mut |key, _| {
-                let Some(id) = record_id(key).filter(|id| !unsure(id)) else { return };
+                let Some(id) = record_id(key) else { return };
                 if !matches!(opened.storage.contains(Table::Terms, key), Ok(true)) {
                     report.note(id, false, progress);
                 }
