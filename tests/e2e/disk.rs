@@ -27,7 +27,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self { folder });
         }
-        println!("skipped: this user may not mount a small disk");
+        eprintln!("skipped: this user may not mount a small disk");
         None
     }
 

@@ -106,7 +106,7 @@ fn a_home_of_somebody_else_is_not_called_missing() {
     let dir = harness::temp_dir();
     let home = homes::made(dir.path(), "clinic", "clinic");
     if !is_root(&home) {
-        println!("skipped: only root can own a home that another user opens");
+        eprintln!("skipped: only root can own a home that another user opens");
         return;
     }
     set_mode(dir.path(), 0o755);

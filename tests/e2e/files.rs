@@ -156,7 +156,7 @@ fn files_that_are_meant_to_harm_are_bounded_in_memory_and_time() {
     assert_eq!(report["rejected_total"], 5, "{report}");
     assert!(took < Duration::from_secs(20), "{took:?}");
     let peak = harness::memory_kib(daemon.pid(), "VmHWM");
-    println!("peak {peak} KiB in {took:?}");
+    eprintln!("peak {peak} KiB in {took:?}");
     assert!(peak < MEMORY_KIB, "{peak} KiB");
     assert!(daemon.is_running(), "{}", daemon.log());
 }

@@ -78,7 +78,7 @@ fn what_an_import_acknowledged_survives_fifty_kills() {
     let rounds = setting("METACLINIC_KILL_ROUNDS").unwrap_or(50);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let seed = setting("METACLINIC_KILL_SEED").unwrap_or(since.as_millis() as u64);
-    println!("METACLINIC_KILL_SEED={seed} METACLINIC_KILL_ROUNDS={rounds}");
+    eprintln!("METACLINIC_KILL_SEED={seed} METACLINIC_KILL_ROUNDS={rounds}");
     let mut moments = Moments(seed);
     let dir = harness::temp_dir();
     let home = homes::quick(dir.path(), "clinic", "clinic");

@@ -27,7 +27,7 @@ fn rise_kib(victim: &Victim, attack: impl FnOnce()) -> u64 {
     let before = memory_kib(pid, if reset { "VmRSS" } else { "VmHWM" });
     attack();
     let after = memory_kib(pid, "VmHWM");
-    println!("peak {before} → {after} KiB (set back: {reset})");
+    eprintln!("peak {before} → {after} KiB (set back: {reset})");
     after.saturating_sub(before)
 }
 
