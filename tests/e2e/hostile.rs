@@ -94,6 +94,23 @@ impl Hostile {
         })
     }
 
+    /// Waits for the daemon to ask something, and answers it.
+    pub(crate) fn answer(&self, protocol: &'static str, body: &[u8]) {
+        let mut control = self.control.clone();
+        self.runtime.block_on(async {
+            let incoming = control.accept(StreamProtocol::new(protocol));
+            let mut incoming = incoming.expect("nobody else answers");
+            let (_, mut stream) =
+                timeout(PATIENCE, incoming.next()).await.expect("asked in time").expect("open");
+            let mut head = [0; 4];
+            stream.read_exact(&mut head).await.expect("a frame");
+            let mut request = vec![0; u32::from_be_bytes(head) as usize];
+            stream.read_exact(&mut request).await.expect("a whole frame");
+            stream.write_all(&frame(&[&[0], body].concat())).await.expect("written");
+            let _ = stream.close().await;
+        });
+    }
+
     /// One request; the status byte of the answer, and what follows it.
     pub(crate) fn request(&self, protocol: &'static str, body: &[u8]) -> (u8, Vec<u8>) {
         let answer = self.send(protocol, &frame(body));

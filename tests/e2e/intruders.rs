@@ -13,7 +13,7 @@ use crate::forged::{deliver, epochs, greeting, meet, roles_request, room, say, u
 use crate::homes;
 use crate::hostile::{HELLO, Hostile, RECORDS, ROLES, ROOM_SYNC, claim, frame, records_request};
 
-const MALFORMED: &str = "denied: malformed, too large or of another version";
+pub(crate) const MALFORMED: &str = "denied: malformed, too large or of another version";
 const NOT_PERMITTED: &str = "denied: no member, or the role does not permit it";
 const NO_GRANT: &str = "denied: no grant";
 
@@ -49,7 +49,7 @@ impl Victim {
     }
 
     /// Stops the daemon; how often it refused `who` something for this reason.
-    fn end(self) -> Refusals {
+    pub(crate) fn end(self) -> Refusals {
         assert!(!self.daemon.log().contains("panicked"), "{}", self.daemon.log());
         assert!(self.daemon.stop().success());
         let shown = harness::run_json(&self.home, &["audit", "show"]);
@@ -59,7 +59,7 @@ impl Victim {
 }
 
 /// A trail.
-struct Refusals(Vec<Value>);
+pub(crate) struct Refusals(pub(crate) Vec<Value>);
 
 impl Refusals {
     fn count(&self, who: &str, outcome: &str) -> u64 {
@@ -67,7 +67,7 @@ impl Refusals {
         self.0.iter().filter(refusal).filter_map(|e| e["count"].as_u64()).sum()
     }
 
-    fn of(&self, keyring: &Keyring, outcome: &str) -> u64 {
+    pub(crate) fn of(&self, keyring: &Keyring, outcome: &str) -> u64 {
         self.count(&keyring.device().id().to_string(), outcome)
     }
 }

@@ -6,6 +6,7 @@ mod demo;
 mod diagnose;
 mod disk;
 mod exchange;
+mod false_owner;
 mod faults;
 mod files;
 mod forged;

@@ -32,6 +32,8 @@ const REVOKED_KEPT_AFTER_END: Duration = Duration::from_secs(30 * 24 * 3600);
 const MAX_RECEIVED_OF_PEER: usize = 1_000;
 /// Consents under which one answer may be given: one for each of its resources.
 const MAX_RECEIVED_AT_ONCE: usize = 500;
+/// How far the clocks of two nodes may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(5 * 60);
 const REVOCATION_KEY: &[u8] = b"own";
 
 /// Grants of this home's owner, and grants that others gave to it.
@@ -218,7 +220,8 @@ impl Node {
     /// Checks the consents under which a peer answers, before anything of the answer is believed.
     ///
     /// # Errors
-    /// [`Problem`] when one is not signed by that peer, malformed, not for this home, or not for this purpose.
+    /// [`Problem`] when one is not signed by that peer, malformed, not for this home, not for this purpose, or not of
+    /// this time.
     pub(crate) fn check_received(
         &self,
         issuer: &IdentityId,
@@ -228,11 +231,15 @@ impl Node {
         if grants.len() > MAX_RECEIVED_AT_ONCE {
             return Err(Problem::failed("the peer sent more consents than an answer rests on"));
         }
-        let own = self.keyring.identity().id();
+        let (own, now) = (self.keyring.identity().id(), clock::now());
         let check = |signed: &Signed<Grant>| {
             let grant = Grant::verify(signed, issuer).tried("check the peer's consent")?;
             if grant.grantee != own || grant.purpose != purpose || !grant.actions.contains(&Action::Read) {
                 return Err(Problem::failed("the peer answered under a consent for something else"));
+            }
+            // What is kept as the proof of having been allowed must have held when the answer came.
+            if grant.not_after.plus(CLOCKS_APART) <= now || now.plus(CLOCKS_APART) < grant.not_before {
+                return Err(Problem::failed("the peer answered under a consent that does not hold now"));
             }
             Ok(Received { grant, id: signed.id(), signed: signed.clone() })
         };
