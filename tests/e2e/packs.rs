@@ -137,6 +137,8 @@ impl Intruder {
             listen: Vec::new(),
             blob_bind: None,
             agent: "intruder".into(),
+            mdns: false,
+            answers_searches: false,
         };
         let (network, mut events) = Network::start(config, blobs).await.expect("starts");
         tokio::spawn(async move { while events.recv().await.is_some() {} });
