@@ -7,6 +7,7 @@
 
 mod blob;
 mod ecg;
+mod join;
 mod nodes;
 mod report;
 mod rooms;
@@ -40,6 +41,8 @@ enum Name {
     RoomEdit,
     /// From the end of a partition to equal rooms
     Heal,
+    /// Bytes for a new member of a room, and for two equal copies that meet
+    Join,
     /// A FHIR data set, sealed, durable and searchable
     Import,
     /// One durable record
@@ -56,8 +59,16 @@ enum Name {
 }
 
 impl Name {
-    const ALL: [Name; 7] =
-        [Name::RoomEdit, Name::Heal, Name::Import, Name::Write, Name::Ecg, Name::Blob, Name::Start];
+    const ALL: [Name; 8] = [
+        Name::RoomEdit,
+        Name::Heal,
+        Name::Join,
+        Name::Import,
+        Name::Write,
+        Name::Ecg,
+        Name::Blob,
+        Name::Start,
+    ];
 
     fn measure(self, cli: &Cli) -> Result<Measured, String> {
         let data = |set: &str| {
@@ -67,6 +78,7 @@ impl Name {
         match self {
             Name::RoomEdit => rooms::edit(),
             Name::Heal => rooms::heal(),
+            Name::Join => join::join(),
             Name::Import => store::import(&data("fhir-synthea")?),
             Name::Write => store::write(),
             Name::Ecg => ecg::read(&data("ecg-mitbih")?),
