@@ -1,7 +1,7 @@
 //! What it costs, in bytes and time, to bring a new member into a room, and two equal copies together again: two
 //! real sessions with nothing but memory between them, so that only the messages count.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crdt::{Author, Charter, Member, Role, Room, RoomCommand, SyncEffect, SyncInput, SyncSession, Trust};
 use keys::{DeviceCertificate, DeviceKey, IdentityKey, IdentityKind, Signed, Timestamp};
@@ -72,37 +72,54 @@ fn sides(lines: usize) -> Result<[Side; 2], String> {
     Ok(sides)
 }
 
+/// What is on its way to each side, and all that ever was.
+#[derive(Default)]
+struct Line {
+    waiting: [Vec<Vec<u8>>; 2],
+    bytes: usize,
+}
+
+impl Line {
+    fn carry(&mut self, to: usize, messages: Vec<Vec<u8>>) {
+        self.bytes += messages.iter().map(Vec::len).sum::<usize>();
+        self.waiting[to].extend(messages);
+    }
+}
+
 /// Opens a session at both sides and carries messages until nobody says more; how many bytes that were.
 fn meet(sides: &mut [Side; 2]) -> Result<usize, String> {
     let ids = [sides[0].identity.id(), sides[1].identity.id()];
-    let mut lines: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
+    let mut line = Line::default();
     for (index, side) in sides.iter_mut().enumerate() {
         side.session = SyncSession::new(ids[1 - index], side.device.id());
-        let sent = feed(side, SyncInput::Start)?;
-        lines[1 - index].extend(sent);
+        line.carry(1 - index, feed(side, NOW, SyncInput::Start)?);
     }
-    let mut bytes = lines.iter().flatten().map(Vec::len).sum();
-    while lines.iter().any(|line| !line.is_empty()) {
-        for index in 0..2 {
-            for message in std::mem::take(&mut lines[index]) {
-                let sent = feed(&mut sides[index], SyncInput::Message(message))?;
-                bytes += sent.iter().map(Vec::len).sum::<usize>();
-                lines[1 - index].extend(sent);
+    let mut now = NOW;
+    while line.waiting.iter().any(|waiting| !waiting.is_empty())
+        || sides.iter().any(|side| side.session.wants_tick())
+    {
+        for (index, side) in sides.iter_mut().enumerate() {
+            for message in std::mem::take(&mut line.waiting[index]) {
+                line.carry(1 - index, feed(side, now, SyncInput::Message(message))?);
+            }
+            if side.session.wants_tick() {
+                line.carry(1 - index, feed(side, now, SyncInput::Tick)?);
             }
         }
+        now = now.plus(Duration::from_millis(50));
     }
-    Ok(bytes)
+    Ok(line.bytes)
 }
 
-fn feed(side: &mut Side, input: SyncInput) -> Result<Vec<Vec<u8>>, String> {
+fn feed(side: &mut Side, now: Timestamp, input: SyncInput) -> Result<Vec<Vec<u8>>, String> {
     let mut inputs = vec![input];
     let mut sent = Vec::new();
     while let Some(input) = inputs.pop() {
-        for effect in side.session.handle(NOW, &side.room, input) {
+        for effect in side.session.handle(now, &side.room, input) {
             match effect {
                 SyncEffect::Send(bytes) => sent.push(bytes),
                 SyncEffect::Received { changes, certificates } => {
-                    side.room.receive(changes, &certificates, NOW);
+                    side.room.receive(changes, &certificates, now);
                     inputs.push(SyncInput::LocalChanges);
                 }
                 SyncEffect::InSync => {}

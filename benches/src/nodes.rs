@@ -25,7 +25,7 @@ pub(crate) fn home(folder: &Path, name: &str, role: &str) -> PathBuf {
     home
 }
 
-/// Pairs two homes whose daemons run, and returns the check that both saw.
+/// Pairs two homes whose daemons run.
 pub(crate) fn pair(offering: &Path, accepting: &Path) -> Result<(), String> {
     let mut command = harness::command(offering, &["--json", "pair", "offer"]);
     let mut offer = command
@@ -34,11 +34,14 @@ pub(crate) fn pair(offering: &Path, accepting: &Path) -> Result<(), String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| format!("cannot offer: {error}"))?;
-    let lines = offer.stdout.take().map(|stdout| BufReader::new(stdout).lines());
-    let opened = lines.and_then(|mut lines| lines.next()?.ok()).unwrap_or_default();
+    let stdout = offer.stdout.take().ok_or("the offer has no output")?;
+    // Kept until the end: an offer whose reader has gone away ends.
+    let mut lines = BufReader::new(stdout).lines();
+    let opened = lines.next().and_then(Result::ok).unwrap_or_default();
     let opened: Value = serde_json::from_str(&opened).unwrap_or_default();
     let ticket = opened["ticket"].as_str().ok_or("the offer showed no ticket")?;
     let _ = harness::run_json(accepting, &["pair", "accept", ticket]);
+    lines.for_each(drop);
     offer.wait().map(|_| ()).map_err(|error| error.to_string())
 }
 
