@@ -8,7 +8,7 @@ use burn::prelude::Device;
 /// A backend of burn. All give the same results within rounding; they differ in speed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// burn-flex: the default, as it is the fastest here (`benches/results`).
+    /// burn-flex: the default. As fast as the other for the models here (`benches/results/backend.json`), and kept up.
     #[default]
     Flex,
     /// burn-ndarray: for comparison; its authors have given it up.

@@ -48,7 +48,7 @@ pub(super) struct EcgArgs {
     room: Option<String>,
     #[command(flatten)]
     place: OptionalPlace,
-    /// What the model computes with; the default is the fastest here
+    /// What the model computes with, flex unless said otherwise
     #[arg(long, value_name = "BACKEND")]
     backend: Option<String>,
 }
