@@ -7,7 +7,9 @@ mod mitbih;
 
 use std::time::{Duration, Instant};
 
-use metaclinic_inference::ecg::{ECG_MODEL, EcgModel, Evaluation, assess};
+use metaclinic_inference::ecg::{
+    Beat, BeatClass, Counts, ECG_MODEL, EcgModel, EcgSignal, Evaluation, assess,
+};
 use metaclinic_inference::{Backend, Model};
 
 /// Every recording was readable to cardiologists; at least this share of each is read here.
@@ -48,6 +50,14 @@ fn card_tells_the_figures_of_patients_that_the_weights_never_saw() {
     assert!(f1("detection") >= 0.998 && f1("V") >= 0.88 && f1("S") >= 0.60);
 }
 
+/// What is read of a recording, each beat with its class.
+fn found(model: &EcgModel, signal: &EcgSignal) -> Vec<(Beat, BeatClass)> {
+    let finding = model.read(signal).unwrap();
+    finding.beats.iter().map(|beat| (beat.beat, beat.class)).collect()
+}
+
+/// The shares that the card tells in its limits, beat by beat. In none of the unpaced recordings a beat is called paced
+/// (0 of 53,291); some of them stand for all here.
 #[test]
 fn paced_beats_are_marked_and_no_others() {
     let Some(folder) = mitbih::folder() else {
@@ -55,13 +65,42 @@ fn paced_beats_are_marked_and_no_others() {
         return;
     };
     let model = EcgModel::built_in(Backend::default()).unwrap();
-    let share = |name: &str| {
-        let finding = model.read(&mitbih::read(&folder, name).signal).unwrap();
-        let paced = finding.beats.iter().filter(|beat| beat.class.letter() == 'Q').count();
-        paced as f64 / finding.beats.len() as f64
+    for (name, sensitivity) in [("107", 0.962), ("217", 0.612)] {
+        let recording = mitbih::read(&folder, name);
+        let paced = Counts::of(&recording, &found(&model, &recording.signal)).class(BeatClass::Unknown);
+        println!("{name}: {paced:?}");
+        assert!((paced.sensitivity - sensitivity).abs() <= ROUNDING, "{name}: {paced:?}");
+        assert!(paced.precision >= 0.999, "{name}: {paced:?}");
+    }
+    for name in ["101", "118", "203", "208", "220"] {
+        let found = found(&model, &mitbih::read(&folder, name).signal);
+        assert!(found.iter().all(|(_, class)| *class != BeatClass::Unknown), "{name}");
+    }
+}
+
+/// Another gain of the amplifier is not another heart. Of all 53,291 beats one changes its class (a V more in 208, at
+/// 0.4 of its size); the recordings with most S and V stand for all here.
+#[test]
+fn amplitude_changes_no_more_than_a_class_or_two() {
+    let Some(folder) = mitbih::folder() else {
+        println!("skipped: METACLINIC_DATA names no folder with ecg-mitbih");
+        return;
     };
-    assert!(share("107") > 0.9 && share("217") > 0.5);
-    for name in ["101", "118", "220"] {
-        assert_eq!(share(name), 0.0, "{name}");
+    let model = EcgModel::built_in(Backend::default()).unwrap();
+    for name in ["106", "207", "208", "209"] {
+        let recording = mitbih::read(&folder, name);
+        let [usual, large, small] = [1.0, 2.5, 0.4].map(|factor| {
+            let mut leads = recording.signal.leads().to_vec();
+            leads.iter_mut().for_each(|lead| lead.samples_mv.iter_mut().for_each(|mv| *mv *= factor));
+            let scaled = EcgSignal::new(recording.signal.sampling_rate_hz(), leads).unwrap();
+            let found = found(&model, &scaled);
+            let of = |wanted| found.iter().filter(|(_, class)| *class == wanted).count();
+            [of(BeatClass::Supraventricular), of(BeatClass::Ventricular), found.len()]
+        });
+        println!("{name}: S, V, beats: {usual:?}, × 2.5 {large:?}, × 0.4 {small:?}");
+        for scaled in [large, small] {
+            let differ = usual.iter().zip(scaled).map(|(usual, scaled)| usual.abs_diff(scaled)).max();
+            assert!(differ <= Some(2), "{name}: {usual:?}, scaled {scaled:?}");
+        }
     }
 }

@@ -203,7 +203,8 @@ const fn rank(reason: DenyReason) -> u8 {
         | DenyReason::Malformed
         | DenyReason::WrongCode
         | DenyReason::Declined
-        | DenyReason::NotAllowed => 5,
+        | DenyReason::NotAllowed
+        | DenyReason::OfferOver => 5,
     }
 }
 
@@ -283,6 +284,8 @@ pub enum DenyReason {
     Declined,
     /// The peer is known, but this is not open to it.
     NotAllowed,
+    /// The pairing offer was used, burned or ended, or its ticket's time is over.
+    OfferOver,
 }
 
 impl fmt::Display for DenyReason {
@@ -301,6 +304,7 @@ impl fmt::Display for DenyReason {
             Self::WrongCode => "wrong code",
             Self::Declined => "declined by the person",
             Self::NotAllowed => "not open to this peer",
+            Self::OfferOver => "the pairing offer is over",
         })
     }
 }

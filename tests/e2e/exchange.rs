@@ -17,7 +17,11 @@ pub(crate) struct Offer {
 
 impl Offer {
     pub(crate) fn open(home: &Path) -> (Self, Value) {
-        let mut command = harness::command(home, &["--json", "pair", "offer"]);
+        Self::open_with(home, &[])
+    }
+
+    pub(crate) fn open_with(home: &Path, more: &[&str]) -> (Self, Value) {
+        let mut command = harness::command(home, &[&["--json", "pair", "offer"], more].concat());
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -31,12 +35,12 @@ impl Offer {
         (offer, opened)
     }
 
-    fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         let line = self.lines.next().expect("another line").expect("readable");
         serde_json::from_str(&line).expect("JSON")
     }
 
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         self.child.wait().expect("ends").code()
     }
 }
@@ -48,7 +52,7 @@ impl Drop for Offer {
     }
 }
 
-fn field<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn field<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 

@@ -63,6 +63,16 @@ pub(crate) fn epochs(peer: &Hostile, room: &RoomId) -> Vec<Signed<Epoch>> {
     answer.entries
 }
 
+/// The answer to it.
+pub(crate) fn roles_answer(entries: &[Signed<Epoch>]) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        version: u8,
+        entries: &'a [Signed<Epoch>],
+    }
+    codec::encode(&Answer { version: 1, entries })
+}
+
 /// An empty copy of the room as of these epochs.
 pub(crate) fn room(epochs: &[Signed<Epoch>]) -> Room {
     Room::open(epochs, Vec::new(), std::iter::empty(), Trust::Checked).expect("the owner's own list")
@@ -137,19 +147,31 @@ fn terms(room: &RoomId, epoch: u64, certificate: &[u8; 32], session: u64) -> Str
 
 /// Opens a stream in the room, says where the copy stands, then sends these frames.
 pub(crate) fn meet(peer: &Hostile, room: &Room, frames: &[Vec<u8>]) {
+    let epoch = (room.epochs().number(), room.epochs().digest());
+    let mut bytes = [frame(&greeting(&room.id())), frame(&heads(room, epoch))].concat();
+    bytes.extend(frames.iter().flat_map(|body| frame(body)));
+    peer.send(ROOM_SYNC, &bytes);
+}
+
+/// Opens a stream in the room and says that there is an epoch after the last one, so that the daemon asks for it.
+pub(crate) fn claim_a_later_epoch(peer: &Hostile, room: &Room) {
+    let heads = heads(room, (room.epochs().number() + 1, [7; 32]));
+    peer.send(ROOM_SYNC, &[frame(&greeting(&room.id())), frame(&heads)].concat());
+}
+
+/// Where a copy stands, in an epoch of this number and digest.
+fn heads(room: &Room, (epoch, epoch_digest): (u64, [u8; 32])) -> Vec<u8> {
     let heads = SyncMessage::Heads {
         version: 1,
         room: room.id(),
-        epoch: room.epochs().number(),
-        epoch_digest: room.epochs().digest(),
+        epoch,
+        epoch_digest,
         heads: room.heads(),
         digest: None,
         ask: false,
         answer: false,
     };
-    let mut bytes = [frame(&greeting(&room.id())), frame(&heads.encode())].concat();
-    bytes.extend(frames.iter().flat_map(|body| frame(body)));
-    peer.send(ROOM_SYNC, &bytes);
+    heads.encode()
 }
 
 /// Sends changes, with the certificates of those who signed them.

@@ -1,5 +1,7 @@
 //! A peer that keeps to no protocol: bare libp2p under the device key of a home whose owner went bad.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
@@ -9,7 +11,8 @@ use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, noise, tcp, yamux};
 use metaclinic_tests::harness::Daemon;
 use serde::Serialize;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub(crate) const HELLO: &str = "/metaclinic/hello/1";
@@ -30,12 +33,17 @@ pub(crate) struct Hostile {
 impl Hostile {
     /// Connects with the device key of `keyring` to the daemon whose device is `victim`.
     pub(crate) fn connect(keyring: &Keyring, daemon: &Daemon, victim: &DeviceId) -> Self {
+        Self::connect_at(keyring, &daemon.listen()[0], victim)
+    }
+
+    /// The same, at another address than the daemon tells.
+    pub(crate) fn connect_at(keyring: &Keyring, address: &str, victim: &DeviceId) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let address: Multiaddr = daemon.listen()[0].parse().expect("an address");
+        let address: Multiaddr = address.parse().expect("an address");
         let key = Keypair::ed25519_from_bytes(keyring.device().seed().to_vec()).expect("a seed");
         let key_of_victim = ed25519::PublicKey::try_from_bytes(victim.as_bytes()).expect("a key");
         let victim = PublicKey::from(key_of_victim).to_peer_id();
@@ -94,6 +102,24 @@ impl Hostile {
         })
     }
 
+    /// The same as [`Hostile::send`] over a line that may break: then what came until it did.
+    pub(crate) fn try_send(&self, protocol: &'static str, bytes: &[u8]) -> Vec<u8> {
+        let mut control = self.control.clone();
+        self.runtime.block_on(async {
+            let talk = async {
+                let protocol = StreamProtocol::new(protocol);
+                let mut answer = Vec::new();
+                if let Ok(mut stream) = control.open_stream(self.victim, protocol).await {
+                    let _ = stream.write_all(bytes).await;
+                    let _ = stream.close().await;
+                    let _ = stream.read_to_end(&mut answer).await;
+                }
+                answer
+            };
+            timeout(PATIENCE, talk).await.expect("ends in time")
+        })
+    }
+
     /// Waits for the daemon to ask something, and answers it.
     pub(crate) fn answer(&self, protocol: &'static str, body: &[u8]) {
         let mut control = self.control.clone();
@@ -111,6 +137,29 @@ impl Hostile {
         });
     }
 
+    /// Answers everything that the daemon asks over `protocol` with `body`, until the answering is dropped.
+    pub(crate) fn answering(&self, protocol: &'static str, body: Vec<u8>) -> Answering {
+        let mut control = self.control.clone();
+        let mut incoming = control.accept(StreamProtocol::new(protocol)).expect("nobody else answers");
+        let answered = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&answered);
+        let task = self.runtime.spawn(async move {
+            while let Some((_, mut stream)) = incoming.next().await {
+                let mut head = [0; 4];
+                if stream.read_exact(&mut head).await.is_err() {
+                    continue;
+                }
+                let mut request = vec![0; u32::from_be_bytes(head) as usize];
+                if stream.read_exact(&mut request).await.is_ok() {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    let _ = stream.write_all(&frame(&[&[0], &body[..]].concat())).await;
+                    let _ = stream.close().await;
+                }
+            }
+        });
+        Answering { runtime: self.runtime.handle().clone(), task, answered }
+    }
+
     /// One request; the status byte of the answer, and what follows it.
     pub(crate) fn request(&self, protocol: &'static str, body: &[u8]) -> (u8, Vec<u8>) {
         let answer = self.send(protocol, &frame(body));
@@ -125,6 +174,28 @@ impl Hostile {
         let (status, reason) = self.request(protocol, body);
         assert_ne!(status, 0, "it was answered");
         String::from_utf8(reason).expect("a reason in words")
+    }
+}
+
+/// Answers the daemon until it is dropped.
+pub(crate) struct Answering {
+    runtime: Handle,
+    task: JoinHandle<()>,
+    answered: Arc<AtomicU64>,
+}
+
+impl Answering {
+    /// How often the daemon was answered so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.task.abort();
+        // Only once it is gone can another one answer.
+        let _ = self.runtime.block_on(&mut self.task);
     }
 }
 

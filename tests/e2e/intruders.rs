@@ -14,8 +14,8 @@ use crate::homes;
 use crate::hostile::{HELLO, Hostile, RECORDS, ROLES, ROOM_SYNC, claim, frame, records_request};
 
 pub(crate) const MALFORMED: &str = "denied: malformed, too large or of another version";
-const NOT_PERMITTED: &str = "denied: no member, or the role does not permit it";
-const NO_GRANT: &str = "denied: no grant";
+pub(crate) const NOT_PERMITTED: &str = "denied: no member, or the role does not permit it";
+pub(crate) const NO_GRANT: &str = "denied: no grant";
 
 /// A home whose daemon is attacked.
 pub(crate) struct Victim {
@@ -62,7 +62,7 @@ impl Victim {
 pub(crate) struct Refusals(pub(crate) Vec<Value>);
 
 impl Refusals {
-    fn count(&self, who: &str, outcome: &str) -> u64 {
+    pub(crate) fn count(&self, who: &str, outcome: &str) -> u64 {
         let refusal = |e: &&Value| e["action"] == "refuse" && e["who"] == who && e["outcome"] == outcome;
         self.0.iter().filter(refusal).filter_map(|e| e["count"].as_u64()).sum()
     }
@@ -72,7 +72,7 @@ impl Refusals {
     }
 }
 
-fn room_id(shown: &Value) -> RoomId {
+pub(crate) fn room_id(shown: &Value) -> RoomId {
     shown["room"].as_str().expect("an id").parse().expect("an id")
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::network::{QUESTIONS, Question, logistic};
 use super::rhythm::BeatClass;
 
-/// The probability given for a paced beat. The rule that finds the pulse is not a probability; this is what it
-/// was right about in the two paced training recordings, rounded down.
+/// The probability given for a paced beat. The rule that finds the pulse is not a probability. In the two paced
+/// recordings, on which it was chosen, it was right about all 3,103 beats that it marked; this claims less.
 const PACED_PROBABILITY: f32 = 0.95;
 
 /// How the logit of one question becomes a probability, and from which on it is answered with yes.

@@ -19,12 +19,13 @@ const LEAST_MV: f32 = 0.045;
 /// And this many times as large as what is fast around it.
 const OVER_NOISE: f32 = 6.0;
 /// And this many times as large as what is fast beside it: a pulse is over in two samples, while a sharp P wave or a
-/// tremor goes on. In the training recordings a pulse so narrow stands before 90 % of the paced beats of 107, before
-/// 60 % of those of 217, and before one in a thousand of all others.
+/// tremor goes on. In the recordings on which this was chosen a pulse so narrow stands, in either lead, before 2,000 of
+/// the 2,078 paced beats of 107, before 1,104 of the 1,802 of 217, and before 78 of the 53,291 beats of all unpaced
+/// ones, matched with the marks beat by beat.
 const NARROW: f32 = 6.5;
 /// Beside the pulse means from here to there, in seconds.
 const BESIDE_S: (f64, f64) = (0.011, 0.040);
-/// A pacemaker shows in at least this share of the beats; fewer are taken for noise.
+/// A pacemaker shows in at least this share of the beats; fewer are taken for noise. With it none of the 53,291 is left.
 const LEAST_SHARE: f64 = 0.10;
 
 /// For each beat whether a pacemaker's pulse stands before it.

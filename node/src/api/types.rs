@@ -126,6 +126,16 @@ pub(crate) struct SafetyNumber {
 pub(crate) struct OfferRequest {
     /// What the added side gets; `contact` is the only right so far.
     pub right: String,
+    /// How long the offer stands, 1 to 10 minutes; 10 when it is left out.
+    #[serde(default = "longest_offer")]
+    pub minutes: u8,
+}
+
+/// The longest that an offer stands, in minutes: long enough to read a code over the telephone.
+pub(crate) const LONGEST_OFFER_MINUTES: u8 = (keys::OFFER_LIFETIME.as_secs() / 60) as u8;
+
+const fn longest_offer() -> u8 {
+    LONGEST_OFFER_MINUTES
 }
 
 /// What an open offer reports, one object a line.

@@ -7,17 +7,23 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Context, output};
-use crate::api::types::{AcceptEvent, AcceptRequest, ConfirmRequest, OfferEvent, OfferRequest, Peer};
+use crate::api::types::{
+    AcceptEvent, AcceptRequest, ConfirmRequest, LONGEST_OFFER_MINUTES, OfferEvent, OfferRequest, Peer,
+};
 use crate::client::Client;
 use crate::service::problem::{Kind, Problem};
 
 #[derive(Subcommand)]
 pub(super) enum PairCommand {
-    /// Offer to pair: shows a code and a ticket, and waits for the other side (10 minutes, 3 tries)
+    /// Offer to pair: shows a code and a ticket, and waits for the other side (10 minutes at most, 3 tries)
     Offer {
         /// What the other side gets; reading records always needs a consent besides
         #[arg(long, default_value = "contact")]
         right: String,
+        /// How long the offer stands; a shorter one is worth less to who finds the ticket afterwards
+        #[arg(long, value_name = "MINUTES", default_value_t = LONGEST_OFFER_MINUTES,
+            value_parser = clap::value_parser!(u8).range(1..=i64::from(LONGEST_OFFER_MINUTES)))]
+        minutes: u8,
         /// Show the ticket as a QR code too
         #[arg(long)]
         qr: bool,
@@ -39,8 +45,8 @@ pub(super) enum PairCommand {
 
 pub(super) async fn run(context: &Context, command: PairCommand) -> Result<(), Problem> {
     match command {
-        PairCommand::Offer { right, qr, yes } => {
-            let request = OfferRequest { right };
+        PairCommand::Offer { right, minutes, qr, yes } => {
+            let request = OfferRequest { right, minutes };
             context.with_client(async |client| offer(context, client, &request, qr, yes).await).await
         }
         PairCommand::Accept { code, at } => {

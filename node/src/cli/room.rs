@@ -280,6 +280,11 @@ async fn show(context: &Context, room: &str) -> Result<(), Problem> {
     };
     let role = state.role.clone().unwrap_or_else(|| "removed".to_owned());
     output::line(&format!("{} · {} · you are {role} · member list {}", state.name, state.scene, state.epoch));
+    if state.frozen {
+        output::line(
+            "frozen: the owner's key signed two different member lists; what only one of them allows is refused for good. Go on in a new room, and ask its owner who holds that key",
+        );
+    }
     if let Some(reason) = &state.size.full {
         let RoomSize { changes, max_changes, .. } = state.size;
         output::line(&format!("nothing more can be written: {reason} ({changes} of {max_changes} changes)"));

@@ -12,11 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::problem::{Problem, Tried};
 use super::{Node, blocking, lock};
-use crate::api::types::{AcceptEvent, AcceptRequest, OfferEvent, OfferRequest};
+use crate::api::types::{AcceptEvent, AcceptRequest, LONGEST_OFFER_MINUTES, OfferEvent, OfferRequest};
 use crate::clock;
 
-/// How long an offer stands.
-pub(crate) const OFFER_LASTS: Duration = keys::OFFER_LIFETIME;
 /// How often the state machine is told the time.
 const TICK: Duration = Duration::from_secs(1);
 /// How long an offer is looked for on the LAN: mDNS asks at 0, 0.5, 1.5 and 3.5 s, and a slow radio loses some.
@@ -53,8 +51,13 @@ impl Node {
             return Err(Problem::failed("an offer needs a running daemon, which the other side connects to")
                 .next("start it with: metaclinic run"));
         }
+        if !(1..=LONGEST_OFFER_MINUTES).contains(&request.minutes) {
+            return Err(Problem::wrong_use(format!("an offer stands 1 to {LONGEST_OFFER_MINUTES} minutes"))
+                .next("set --minutes, or leave it out"));
+        }
         let network = self.network().await?;
-        let expires = clock::now().plus(OFFER_LASTS);
+        let lasts = Duration::from_secs(60 * u64::from(request.minutes));
+        let expires = clock::now().plus(lasts);
         let mut rng = clock::rng();
         let terms = OfferTerms {
             code: PairingCode::generate(&mut rng),
@@ -87,7 +90,7 @@ impl Node {
             tokio::select! {
                 () = gone.closed() => {}
                 () = node.stop.cancelled() => {}
-                () = tokio::time::sleep(OFFER_LASTS) => {
+                () = tokio::time::sleep(lasts) => {
                     let _ = gone.send(OfferEvent::Failed { reason: PairingFailure::Expired.to_string() }).await;
                 }
             }
@@ -242,6 +245,13 @@ impl Node {
         events: &mpsc::Sender<AcceptEvent>,
     ) -> Result<(), Problem> {
         let (secret, addresses, expected) = accept_target(request)?;
+        if let Secret::Ticket(ticket) = &secret
+            && clock::now() >= ticket.expires()
+        {
+            // Nobody is dialled for what can only fail.
+            self.note_failed_accept(ticket.device(), PairingFailure::Expired).await;
+            return Err(accept_problem(&PairingFailure::Expired));
+        }
         if addresses.is_empty() && matches!(secret, Secret::Code(_)) {
             return self.accept_on_lan(&secret, events).await;
         }
@@ -322,13 +332,28 @@ impl Node {
                         return Ok(());
                     }
                     PairingEffect::Failed { reason, .. } => {
+                        let peer = stream.peer();
                         stream.close().await;
-                        return Err(RunProblem::at(&shown, accept_problem(&reason)));
+                        let problem = RunProblem::at(&shown, accept_problem(&reason));
+                        self.note_failed_accept(peer, reason).await;
+                        return Err(problem);
                     }
                 }
             }
             input = next_input(&mut stream).await;
         }
+    }
+}
+
+impl Node {
+    /// Notes with whom this side did not pair, and why; a line that broke is nobody's refusal.
+    async fn note_failed_accept(self: &Arc<Self>, peer: keys::DeviceId, reason: PairingFailure) {
+        if matches!(reason, PairingFailure::PeerGone | PairingFailure::Late) {
+            return;
+        }
+        let node = Arc::clone(self);
+        // Off the reactor: the trail is written to disk. A failure is in the log.
+        let _ = blocking(move || Ok(node.refuse(peer.to_string(), denial(&reason)))).await;
     }
 }
 
@@ -358,8 +383,9 @@ const fn denial(reason: &PairingFailure) -> DenyReason {
         PairingFailure::WrongCode => DenyReason::WrongCode,
         PairingFailure::Refused => DenyReason::Declined,
         PairingFailure::Malformed => DenyReason::Malformed,
-        PairingFailure::Expired => DenyReason::Expired,
-        PairingFailure::Burned | PairingFailure::AlreadyUsed => DenyReason::Revoked,
+        PairingFailure::Expired | PairingFailure::Burned | PairingFailure::AlreadyUsed => {
+            DenyReason::OfferOver
+        }
         _ => DenyReason::NotAllowed,
     }
 }

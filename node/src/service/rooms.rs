@@ -19,7 +19,7 @@ use crdt::{
     Attachment, Author, Charter, EntryId, EntryKind, Epoch, Member, Pose, Role, Room, RoomCommand, RoomEvent,
     RoomId, Trust,
 };
-use keys::{AuditAction, AuditEvent, DeviceId, IdentityId, Signed, Timestamp, codec};
+use keys::{AuditAction, AuditEvent, DenyReason, DeviceId, IdentityId, Signed, Timestamp, codec};
 use rand_core::Rng;
 use tokio::sync::broadcast;
 
@@ -273,9 +273,15 @@ impl Node {
         let info = blocking(move || {
             let certificate = node.keyring.certificate().clone();
             let room = Room::open(&epochs, vec![certificate], std::iter::empty(), Trust::Nothing)
+                .inspect_err(|error| node.note_refusal(Some(ticket.device), member_list::denial(error)))
                 .tried("check the room's member list")?;
             let me = node.keyring.identity().id();
-            if room.id() != ticket.room || room.epochs().role_at(room.epochs().current().n, &me).is_none() {
+            if room.id() != ticket.room {
+                node.note_refusal(Some(ticket.device), DenyReason::NotAllowed);
+                return Err(Problem::denied("the device answered with the member list of another room")
+                    .next("ask its owner for a new ticket: metaclinic room show"));
+            }
+            if room.epochs().role_at(room.epochs().current().n, &me).is_none() {
                 return Err(Problem::denied("this home is no member of that room")
                     .next("ask its owner to invite it: metaclinic room invite"));
             }
@@ -300,8 +306,8 @@ impl Node {
         if open.lock().role(&me).is_none() {
             let from = open.lock().epochs().number() + 1;
             let entries = self.ask_epochs(&open.id, device, from).await?;
-            let (node, open) = (Arc::clone(self), Arc::clone(open));
-            blocking(move || node.receive_epochs(&open, entries)).await?;
+            let (node, open, device) = (Arc::clone(self), Arc::clone(open), *device);
+            blocking(move || node.receive_epochs(&open, &device, entries)).await?;
         }
         let room = open.lock();
         match room.role(&me) {

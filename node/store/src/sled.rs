@@ -5,6 +5,10 @@
 //! stray or cut snapshot file. Snapshots only shorten the start, so they are set aside and the log is replayed;
 //! a replay drops what it cannot read, so a copy from before it is kept beside it.
 //!
+//! After a write failed it cannot read a page whose newest part never reached the disk, though older, durable values
+//! lie in it too: reading makes that part durable first, and every try ends in the same error until the database is
+//! opened again. Nothing outside the engine can tell it to forget that part, so such reads fail, and say why.
+//!
 //! Its own flush asks the system to write, not the disk to keep (`sync_file_range`), and never syncs the files
 //! in `blobs` where it puts pages of more than 128 KiB: [`SledStorage::flush`] adds both.
 
@@ -17,6 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::sled::{Config, Db, Error, Mode, Tree};
+use rustix::fs::FallocateFlags;
 
 use crate::StoreError;
 use crate::error::is_full;
@@ -72,7 +77,22 @@ impl SledStorage {
         }
         files::sync_file(&folder.join("conf"))?;
         files::sync_folder(folder)?;
-        result
+        let storage = result?;
+        storage.fill_holes();
+        Ok(storage)
+    }
+
+    /// Takes the space for all of the database file. The engine shortens it and writes further behind, which leaves
+    /// holes; at the next start it overwrites what is free in it, for which a full disk has no space then.
+    fn fill_holes(&self) {
+        let path = self.folder.join("db");
+        let filled = fs::OpenOptions::new().write(true).open(&path).and_then(|file| {
+            let length = file.metadata()?.len();
+            Ok(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, length)?)
+        });
+        if let Err(error) = filled {
+            tracing::info!(%error, "no space is set aside inside the database file");
+        }
     }
 
     /// The engine's own threads give up its lock a moment after the last handle is gone, so one attempt may come too

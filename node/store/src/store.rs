@@ -88,19 +88,16 @@ impl Store {
         files::create_folder(home)?;
         let folder = home.join("store");
         files::create_folder(&folder)?;
-        let storage = match SledStorage::open(&folder) {
-            Err(StoreError::DiskFull) if ballast::release(home) => {
-                tracing::warn!("the disk is full: ballast dropped to open the store");
-                SledStorage::open(&folder)?
-            }
-            opened => {
-                let storage = opened?;
-                if let Err(error) = ballast::keep(home) {
-                    tracing::warn!(%error, "no space for ballast");
-                }
-                storage
-            }
-        };
+        let mut opened = SledStorage::open(&folder);
+        let full = matches!(opened, Err(StoreError::DiskFull));
+        while matches!(opened, Err(StoreError::DiskFull)) && ballast::release(home) {
+            tracing::warn!("the disk is full: ballast given free to open the store");
+            opened = SledStorage::open(&folder);
+        }
+        let storage = opened?;
+        if !full && let Err(error) = ballast::keep(home) {
+            tracing::warn!(%error, "no space for ballast");
+        }
         Self::open_on(Arc::new(storage), home, root, device)
     }
 

@@ -107,6 +107,8 @@ pub(crate) struct RoomState {
     pub role: Option<String>,
     /// Number of the member list.
     pub epoch: u64,
+    /// Its owner signed two different member lists of this number: for good everyone may only what both allow.
+    pub frozen: bool,
     /// How much it holds and may hold.
     pub size: RoomSize,
     /// Who is in it.

@@ -438,7 +438,7 @@ impl Meeting {
         let entries = self.node.ask_epochs(&self.open.id, &self.device, from).await?;
         let (node, open, device) = (Arc::clone(&self.node), Arc::clone(&self.open), self.device);
         blocking(move || {
-            node.receive_epochs(&open, entries)?;
+            node.receive_epochs(&open, &device, entries)?;
             // Changes may have waited for these entries.
             node.receive(&open, &device, Vec::new(), &[])
         })

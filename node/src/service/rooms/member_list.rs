@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crdt::{Epoch, EpochError, EpochLog, RoomEvent, RoomId};
-use keys::{AuditAction, DenyReason, DeviceId, IdentityId, Outcome, Signed, codec};
+use crdt::{Epoch, EpochError, EpochLog, RoomError, RoomEvent, RoomId};
+use keys::{DenyReason, DeviceId, IdentityId, Signed, codec};
 use net::{Decline, Protocol};
 use serde::{Deserialize, Serialize};
 
-use super::{Node, OpenRoom, Problem, StoredEntry, Tried, read, room_event};
+use super::{Node, OpenRoom, Problem, StoredEntry, Tried, read};
 use crate::service::consents::denial_words;
 
 /// The largest question for a member list.
@@ -58,15 +58,7 @@ impl Node {
                 .because(error)
                 .next("check that its daemon runs"),
         })?;
-        let answer: RolesAnswer =
-            codec::decode("member list", &bytes, MAX_ROLES_ANSWER_BYTES).tried("read the member list")?;
-        if answer.version != 1 {
-            return Err(Problem::failed(format!("the member list is of version {}, not 1", answer.version)));
-        }
-        if answer.entries.len() > MAX_EPOCHS {
-            return Err(Problem::failed("the member list has too many entries"));
-        }
-        Ok(answer.entries)
+        read_answer(&bytes).inspect_err(|_| self.note_refusal(Some(*device), DenyReason::Malformed))
     }
 
     /// Asks for a whole member list, page by page.
@@ -121,11 +113,16 @@ impl Node {
         }
     }
 
-    /// Takes over what holds of a member list; what does not is counted and left out, since the session asks again
-    /// from further back when it still lacks something.
-    pub(super) fn receive_epochs(&self, open: &OpenRoom, entries: Vec<Signed<Epoch>>) -> Result<(), Problem> {
+    /// Takes over what holds of a member list that `from` sent; what does not is noted and left out, since the session
+    /// asks again from further back when it still lacks something.
+    pub(super) fn receive_epochs(
+        &self,
+        open: &OpenRoom,
+        from: &DeviceId,
+        entries: Vec<Signed<Epoch>>,
+    ) -> Result<(), Problem> {
         let mut room = open.lock();
-        let (mut kept, mut events, mut refused) = (Vec::new(), Vec::new(), 0);
+        let (mut kept, mut events) = (Vec::new(), Vec::new());
         for entry in entries {
             match room.add_epoch(entry.clone()) {
                 Ok(happened) if happened.is_empty() => {}
@@ -135,7 +132,7 @@ impl Node {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "an entry of a room's member list was refused");
-                    refused += 1;
+                    self.note_refusal(Some(*from), entry_denial(&error));
                     if matches!(error, EpochError::Fork { .. }) {
                         // Both entries together are the proof that freezes the room.
                         kept.push(StoredEntry::Epoch(entry));
@@ -144,14 +141,8 @@ impl Node {
                 }
             }
         }
-        let mut trail = Vec::new();
-        if refused > 0 {
-            let mut event = room_event(&open.id, "member".to_owned(), AuditAction::RoomRefuse, refused);
-            event.1.outcome = Outcome::Denied(DenyReason::Malformed);
-            trail.push(event);
-        }
-        if (!kept.is_empty() || !trail.is_empty())
-            && let Err(problem) = self.append(&open.id, &kept, trail)
+        if !kept.is_empty()
+            && let Err(problem) = self.append(&open.id, &kept, Vec::new())
         {
             self.go_back(open, &mut room);
             return Err(problem);
@@ -162,6 +153,40 @@ impl Node {
             open.tell(events);
         }
         Ok(())
+    }
+}
+
+fn read_answer(bytes: &[u8]) -> Result<Vec<Signed<Epoch>>, Problem> {
+    let answer: RolesAnswer =
+        codec::decode("member list", bytes, MAX_ROLES_ANSWER_BYTES).tried("read the member list")?;
+    if answer.version != 1 {
+        return Err(Problem::failed(format!("the member list is of version {}, not 1", answer.version)));
+    }
+    if answer.entries.len() > MAX_EPOCHS {
+        return Err(Problem::failed("the member list has too many entries"));
+    }
+    Ok(answer.entries)
+}
+
+/// How the trail names the refusal of a whole list.
+pub(super) const fn denial(error: &RoomError) -> DenyReason {
+    match error {
+        RoomError::Epoch(error) => entry_denial(error),
+        _ => DenyReason::Malformed,
+    }
+}
+
+/// How the trail names the refusal of an entry: it is whole but not for this room, or it is no entry.
+const fn entry_denial(error: &EpochError) -> DenyReason {
+    match error {
+        EpochError::Signature(_)
+        | EpochError::Owner
+        | EpochError::OtherRoom
+        | EpochError::OtherPast { .. }
+        | EpochError::Gap { .. }
+        | EpochError::Fork { .. }
+        | EpochError::Frozen => DenyReason::NotAllowed,
+        _ => DenyReason::Malformed,
     }
 }
 

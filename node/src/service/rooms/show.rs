@@ -39,11 +39,12 @@ impl Node {
     pub(crate) async fn room_show(&self, which: &str) -> Result<RoomState, Problem> {
         let open = self.rooms.resolve(which)?;
         let own = self.keyring.identity().id();
-        let (view, role, size, full) = {
+        let (view, role, size, full, frozen) = {
             let room = open.lock();
             let members = room.epochs().members().into_iter().map(|m| m.identity);
             let full: HashSet<_> = members.filter(|m| room.fullness(m).is_some()).collect();
-            (room.view(), self.role_in(&room, &own), shown_size(&room, &own), full)
+            let frozen = room.epochs().is_frozen();
+            (room.view(), self.role_in(&room, &own), shown_size(&room, &own), full, frozen)
         };
         let mut annotations = Vec::with_capacity(view.annotations.len());
         for (annotation, placed) in view.annotations.iter().zip(scenes::AnnotationView::of_room(&view)) {
@@ -62,6 +63,7 @@ impl Node {
             scene: view.scene.clone(),
             role: role.map(|r| r.to_string()),
             epoch: view.epoch,
+            frozen,
             size,
             members: self.members(&open, &view, &full),
             annotations,

@@ -18,7 +18,7 @@ async fn a_member_list_that_could_not_be_kept_is_forgotten_and_made_again() {
     clinic.node().room_remove(ROOM, "patient").expect_err("the disk takes nothing");
     let told = patient.node().ask_epochs(&id, &clinic.device(), 0).await.expect("answered");
     assert!(told == before, "nobody is told what the disk does not hold");
-    patient.node().receive_epochs(&patient.room(), told).expect("known already");
+    patient.node().receive_epochs(&patient.room(), &clinic.device(), told).expect("known already");
 
     clinic.restart(|_| {}).await;
     introduce(&clinic, &patient);
@@ -27,10 +27,13 @@ async fn a_member_list_that_could_not_be_kept_is_forgotten_and_made_again() {
     assert_eq!(after.len(), before.len() + 1);
 
     patient.break_disk();
-    patient.node().receive_epochs(&patient.room(), after.clone()).expect_err("the disk takes nothing");
+    patient
+        .node()
+        .receive_epochs(&patient.room(), &clinic.device(), after.clone())
+        .expect_err("the disk takes nothing");
     assert!(epochs(&patient) == before, "what is not kept is asked for again");
     patient.restart(|_| {}).await;
-    patient.node().receive_epochs(&patient.room(), after.clone()).expect("kept");
+    patient.node().receive_epochs(&patient.room(), &clinic.device(), after.clone()).expect("kept");
     assert!(epochs(&patient) == after);
     for home in [&clinic, &patient] {
         assert!(!home.room().lock().epochs().is_frozen());
