@@ -1,6 +1,7 @@
 //! The medical vocabulary of the node: FHIR R4 resources kept as they were written, the search index over
-//! them, import of files, and WFDB signals. Pure: bytes in, values out; no files, no clock, no tasks.
+//! them, import of files, WFDB signals, and still pictures (PNG, JPEG, DICOM). Pure: bytes in, values out; no files, no clock, no tasks.
 
+pub mod image;
 mod import;
 mod json;
 mod reply;

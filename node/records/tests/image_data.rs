@@ -1,0 +1,61 @@
+//! Pictures of the public set `dicom`, read from the folder that METACLINIC_DATA names; without it the test says that
+//! it skips.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use metaclinic_records::image::{ImageRead, read};
+
+fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("METACLINIC_DATA").map(|root| Path::new(&root).join("dicom/pydicom"));
+    let folder = folder.filter(|folder| folder.is_dir());
+    if folder.is_none() {
+        println!("skipped: METACLINIC_DATA has no dicom/pydicom");
+    }
+    folder
+}
+
+fn check(image: &ImageRead) {
+    assert_eq!(image.luminance.len(), image.width * image.height);
+    assert!(image.luminance.iter().all(|value| (0.0..=1.0).contains(value)));
+}
+
+#[test]
+fn every_dicom_file_reads_or_says_why_not() {
+    let Some(folder) = folder() else { return };
+    let mut read_files = BTreeMap::new();
+    let mut refused = BTreeMap::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "dcm") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        match read(&fs::read(&path).unwrap()) {
+            Ok(image) => {
+                check(&image);
+                let mean = image.luminance.iter().sum::<f32>() / image.luminance.len() as f32;
+                println!(
+                    "{name}: {image:?}, {} frames, {:?}, colour {}, mean {mean:.3}",
+                    image.frames, image.modality, image.colour
+                );
+                if let Some(dir) = std::env::var_os("IMG_DUMP") {
+                    let mut b =
+                        format!("{} {} {} {:?}\n", image.width, image.height, image.colour, image.modality)
+                            .into_bytes();
+                    b.extend(image.luminance.iter().flat_map(|v| v.to_le_bytes()));
+                    fs::write(Path::new(&dir).join(&name), b).unwrap();
+                }
+                read_files.insert(name, image);
+            }
+            Err(error) => {
+                println!("{name}: {error}");
+                refused.insert(name, error);
+            }
+        }
+    }
+    assert_eq!((read_files.len(), refused.len()), (0, 0));
+}
