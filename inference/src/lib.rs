@@ -6,6 +6,9 @@
 mod backend;
 mod card;
 pub mod ecg;
+pub mod questionnaire;
+pub mod text;
+pub mod triage;
 
 pub use backend::{Backend, UnknownBackend};
 pub use card::{About, LearnedFigures, Model, ModelCard, ModelError, RecordingRow, Row, sha256};
