@@ -10,12 +10,12 @@
 //!
 //! Beats are numbered in the samples of the file they came from, whatever rate the work is done at.
 
-mod chance;
 mod classifier;
 mod conditioning;
 mod decision;
 mod detection;
 mod evaluation;
+mod explanation;
 mod features;
 mod figures;
 mod filter;
@@ -33,7 +33,8 @@ pub use classifier::{ClassifiedBeat, ECG_MODEL, EcgFinding, EcgModel};
 pub use decision::{Decision, Rule};
 pub use detection::{Beat, detect};
 pub use evaluation::{Counts, Figures, LabelledRecording, MatchedBeats, TOLERANCE_S, match_beats};
-pub use features::{Features, features};
+pub use explanation::{LEAST_SHARE, Part, PartShares, explained_stretches};
+pub use features::{Features, features, first_lead};
 pub use figures::Evaluation;
 pub use quality::{Problem, Quality, QualityWindow, Refusal, assess};
 pub use reasons::Reason;
@@ -46,4 +47,4 @@ pub use strip::{
     MAX_STRETCHES, MAX_STRIP_S, MAX_SVG_BYTES, Mark, SPEED_MM_PER_S, Strip, StripError,
 };
 #[cfg(feature = "train")]
-pub use training::{TrainError, Trained, train};
+pub use training::{TrainError, train};

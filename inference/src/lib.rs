@@ -5,10 +5,16 @@
 
 mod backend;
 mod card;
+mod chance;
+pub mod chart;
 pub mod ecg;
+pub mod measure;
 pub mod questionnaire;
 pub mod text;
+#[cfg(feature = "train")]
+pub mod training;
 pub mod triage;
+pub mod xray;
 
 pub use backend::{Backend, UnknownBackend};
-pub use card::{About, LearnedFigures, Model, ModelCard, ModelError, RecordingRow, Row, sha256};
+pub use card::{About, LearnedFigures, Measured, Model, ModelCard, ModelError, sha256};

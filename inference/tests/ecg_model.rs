@@ -139,13 +139,19 @@ fn weights_of_another_network_are_refused() {
     }
     assert_eq!(with(b"not a model".to_vec()), Err(ModelError::Weights));
     let mut fewer = built_in.clone();
-    fewer.card.figures.patients.pop();
+    let patients = fewer.card.figures.decision.get_mut("patients").unwrap().as_array_mut().unwrap();
+    patients.pop();
     assert_eq!(EcgModel::load(&fewer, Backend::default()).map(|_| ()), Err(ModelError::Weights));
 }
 
 #[cfg(feature = "train")]
 mod training {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use metaclinic_inference::ecg::{Counts, LabelledRecording, TrainError, train};
+    use metaclinic_inference::training::Training;
 
     use super::*;
 
@@ -166,6 +172,7 @@ mod training {
         LabelledRecording {
             name: patient.into(),
             patient: patient.into(),
+            groups: Vec::new(),
             signal,
             beats,
             excluded: Vec::new(),
@@ -184,16 +191,15 @@ mod training {
     #[test]
     fn the_same_seed_gives_the_same_weights_and_they_tell_beats_apart() {
         let recordings = recordings();
-        let learn = |seed| train(&recordings, seed, &|_, _| {}).unwrap();
+        let learn = |seed| train(&recordings, &Training::quiet(seed)).unwrap();
         let (first, again, other) = (learn(1), learn(1), learn(2));
         assert_eq!(sha256(&first.weights), sha256(&again.weights));
         assert_ne!(sha256(&first.weights), sha256(&other.weights));
-        assert_eq!(first.patients, ["a", "b", "c", "d"]);
+        assert_eq!(first.decision["patients"].as_array().unwrap().len(), 4);
         let mut model = Model::named(ECG_MODEL).unwrap();
         model.card.figures.weights_sha256 = sha256(&first.weights);
         model.card.figures.weights_bytes = first.weights.len();
-        model.card.figures.patients = first.patients;
-        model.card.figures.decision = Some(first.decision);
+        model.card.figures.decision = first.decision;
         model.weights = Cow::Owned(first.weights);
         let model = EcgModel::load(&model, Backend::default()).unwrap();
         let mut counts = Counts::default();
@@ -203,9 +209,40 @@ mod training {
     }
 
     #[test]
+    fn broken_off_training_goes_on_to_the_same_weights() {
+        let recordings = recordings();
+        let whole = train(&recordings, &Training::quiet(1)).unwrap();
+        let saved: Mutex<HashMap<String, Vec<u8>>> = Mutex::default();
+        let save = |name: &str, bytes: &[u8]| {
+            saved.lock().unwrap().insert(name.to_owned(), bytes.to_vec());
+        };
+        train(&recordings, &Training { save: &save, ..Training::quiet(1) }).unwrap();
+        // As if it had been broken off after two members, the second half written.
+        saved.lock().unwrap().retain(|name, _| name.contains("-0.") || name == "member-1.losses");
+        assert_eq!(saved.lock().unwrap().len(), 3);
+        let learned = AtomicUsize::new(0);
+        let load = |name: &str| saved.lock().unwrap().get(name).cloned();
+        let count = |_: &str, _: &[u8]| {
+            learned.fetch_add(1, Ordering::Relaxed);
+        };
+        let again =
+            train(&recordings, &Training { load: &load, save: &count, ..Training::quiet(1) }).unwrap();
+        assert_eq!(sha256(&again.weights), sha256(&whole.weights));
+        assert_eq!(again.curves, whole.curves);
+        assert_eq!(learned.into_inner(), 3 * 2, "three members were left to learn");
+    }
+
+    #[test]
+    fn losses_fall() {
+        for curve in train(&recordings(), &Training::quiet(1)).unwrap().curves {
+            assert!(curve.learned.last() < curve.learned.first(), "{curve:?}");
+        }
+    }
+
+    #[test]
     fn too_little_to_learn_from_is_refused() {
         let all = recordings();
-        let refused = |recordings: &[LabelledRecording]| train(recordings, 1, &|_, _| {}).unwrap_err();
+        let refused = |recordings: &[LabelledRecording]| train(recordings, &Training::quiet(1)).unwrap_err();
         assert!(matches!(refused(&all[..2]), TrainError::TooFewPatients(2)));
         let without = [all[0].clone(), all[2].clone(), labelled("e", 1_000, &WIDE, BeatClass::Ventricular)];
         assert!(matches!(refused(&without), TrainError::NoExample('S')));

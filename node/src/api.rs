@@ -57,6 +57,7 @@ pub(crate) enum Transport {
         audit::show,
         audit::verify,
         diagnose::ecg,
+        diagnose::image,
         rooms::list,
         rooms::create,
         rooms::join,
@@ -92,6 +93,7 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/audit", get(audit::show))
         .route("/audit/verify", post(audit::verify))
         .route("/diagnose/ecg", post(diagnose::ecg))
+        .route("/diagnose/image", post(diagnose::image))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/join", post(rooms::join))
         .route("/rooms/{room}", get(rooms::show))

@@ -11,11 +11,13 @@ mod models;
 mod output;
 mod pair;
 mod passphrase;
+mod pictures;
 mod records;
 mod room;
 mod run;
 mod scene;
 mod status;
+mod triage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -84,6 +86,11 @@ enum Command {
     /// Read signals with models on this device
     #[command(subcommand)]
     Diagnose(diagnose::DiagnoseCommand),
+    /// Self-check: how soon to get help, in English or Chinese; no diagnosis
+    ///
+    /// Tell what is wrong with --text, or answer questions on a terminal. Needs no home and no network, and keeps nothing.
+    /// If you think it is an emergency, call your local emergency number now.
+    Triage(triage::TriageArgs),
     /// The models of this program: cards, checks, measurements
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -178,6 +185,7 @@ async fn dispatch(cli: Cli) -> Result<(), Problem> {
             Ok(())
         }
         Command::Diagnose(command) => diagnose::run(&context, command).await,
+        Command::Triage(args) => triage::run(&context, &args),
         Command::Models(command) => models::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Completions { shell } => help::completions(shell),

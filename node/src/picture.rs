@@ -79,6 +79,20 @@ fn options() -> Options<'static> {
     }
 }
 
+/// A picture that is given dot by dot: red, green, blue and opacity.
+pub(crate) fn rgba_png(width: u32, height: u32, rgba: &[u8]) -> Result<Vec<u8>, PictureError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    let written = encoder.write_header().and_then(|mut writer| {
+        writer.write_image_data(rgba)?;
+        writer.finish()
+    });
+    written.map_err(PictureError::Png)?;
+    Ok(bytes)
+}
+
 /// Three bytes a dot: what is drawn on white hides nothing.
 fn encode(canvas: &Pixmap, dots_per_mm: f32) -> Result<Vec<u8>, png::EncodingError> {
     let per_metre = (f64::from(dots_per_mm) * 1_000.0).round() as u32;

@@ -5,15 +5,18 @@
 
 pub(crate) mod audit;
 pub(crate) mod consents;
+pub(crate) mod corpus;
 pub(crate) mod ecg;
 pub(crate) mod exchange;
 pub(crate) mod identity;
+pub(crate) mod models;
 pub(crate) mod network;
 pub(crate) mod pairing;
 pub(crate) mod peers;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod rooms;
+pub(crate) mod xray;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

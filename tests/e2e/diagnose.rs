@@ -156,7 +156,7 @@ fn models_show_their_cards_and_check_their_weights() {
     let list = harness::run_json(&home, &["models", "list"]);
     assert_eq!(list["models"][0]["name"], "ecg-beats");
     let card = harness::run_json(&home, &["models", "show", "ecg"]);
-    assert!(card["figures"]["gross"].as_array().is_some_and(|rows| rows.len() == 6));
+    assert!(card["figures"]["measured"]["tables"][0]["rows"].as_array().is_some_and(|rows| rows.len() == 6));
     assert!(card["about"]["limits"].as_array().is_some_and(|limits| limits.len() > 3));
     assert_eq!(harness::run_json(&home, &["models", "verify"])["damaged"], 0);
     fails(&harness::run_cli(&home, &["models", "show", "oracle"]), 1, "models list");

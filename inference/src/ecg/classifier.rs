@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use super::decision::Decision;
 use super::detection::{Beat, detect};
 use super::evaluation::{Counts, LabelledRecording};
+use super::explanation::{PartShares, shares};
 use super::features::features;
 use super::network::{Network, Question};
 use super::pacing::paced;
@@ -28,6 +29,12 @@ pub struct ClassifiedBeat {
     pub class: BeatClass,
     /// The probability of that class, 0 to 1, calibrated on patients that the weights never saw.
     pub probability: f32,
+    /// The probability that it is ventricular, 0 to 1, whatever its class.
+    pub ventricular: f32,
+    /// The probability that it is supraventricular, 0 to 1, whatever its class.
+    pub supraventricular: f32,
+    /// What its class rested on, for ventricular and supraventricular beats.
+    pub parts: Option<PartShares>,
     /// Why it is no ordinary beat; empty for normal ones.
     pub reasons: Vec<Reason>,
 }
@@ -53,13 +60,12 @@ impl fmt::Debug for EcgFinding {
 pub struct EcgModel {
     network: Network,
     decision: Decision,
-    patients: Vec<String>,
     device: Device,
 }
 
 impl fmt::Debug for EcgModel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "EcgModel({} members)", self.patients.len())
+        write!(formatter, "EcgModel({} members)", self.decision.patients.len())
     }
 }
 
@@ -72,13 +78,12 @@ impl EcgModel {
     /// Reads a model: its weights must have the hash that its card names.
     pub fn load(model: &Model, backend: Backend) -> Result<EcgModel, ModelError> {
         model.verify()?;
-        let card = &model.card;
-        let (Some(decision), patients) = (card.figures.decision, card.figures.patients.clone()) else {
-            return Err(ModelError::Card);
-        };
+        let decision: Decision =
+            model.card.figures.decision.clone().try_into().map_err(|_| ModelError::Card)?;
         let device = backend.device();
-        let network = Network::read(&model.weights, patients.len(), &device).ok_or(ModelError::Weights)?;
-        Ok(EcgModel { network, decision, patients, device })
+        let network =
+            Network::read(&model.weights, decision.patients.len(), &device).ok_or(ModelError::Weights)?;
+        Ok(EcgModel { network, decision, device })
     }
 
     /// The number of learned values.
@@ -102,13 +107,16 @@ impl EcgModel {
 
     /// As [`EcgModel::evaluate`], but what is said of each beat.
     pub fn read_unseen(&self, recording: &LabelledRecording) -> Result<EcgFinding, Refusal> {
-        let unseen: Vec<usize> =
-            (0..self.patients.len()).filter(|member| self.patients[*member] == recording.patient).collect();
+        let patients = self.decision.patients.iter().enumerate();
+        let unseen: Vec<usize> = patients
+            .filter(|(_, patient)| **patient == recording.patient)
+            .map(|(member, _)| member)
+            .collect();
         self.read_with(&recording.signal, &if unseen.is_empty() { self.everyone() } else { unseen })
     }
 
     fn everyone(&self) -> Vec<usize> {
-        (0..self.patients.len()).collect()
+        (0..self.decision.patients.len()).collect()
     }
 
     fn read_with(&self, signal: &EcgSignal, members: &[usize]) -> Result<EcgFinding, Refusal> {
@@ -130,15 +138,21 @@ impl EcgModel {
         let described = features(signal, &beats);
         let logits = self.network.logits(&described.rows, members, &self.device);
         let paced = paced(signal, &beats);
-        beats
-            .iter()
-            .enumerate()
-            .filter_map(|(index, beat)| {
-                let answers = Question::ALL.map(|question| logits[question as usize][index]);
-                let (class, probability) = self.decision.class(answers, paced[index])?;
-                let reasons = reasons(class, &described.rows[index]);
-                Some(ClassifiedBeat { beat: *beat, class, probability, reasons })
-            })
-            .collect()
+        let answers = |index: usize| Question::ALL.map(|question| logits[question as usize][index]);
+        let given: Vec<Option<(BeatClass, f32)>> =
+            (0..beats.len()).map(|index| self.decision.class(answers(index), paced[index])).collect();
+        // What is no beat is as usual here: nothing of it is explained.
+        let classes: Vec<BeatClass> =
+            given.iter().map(|given| given.map_or(BeatClass::Unknown, |(class, _)| class)).collect();
+        let parts = shares(&self.network, members, &described.rows, &classes, &self.device);
+        let beat = |(index, beat): (usize, &Beat)| {
+            let (class, probability) = given[index]?;
+            let [ventricular, supraventricular] = self.decision.ectopic(answers(index));
+            let reasons = reasons(class, &described.rows[index]);
+            let parts = parts[index];
+            let beat = *beat;
+            Some(ClassifiedBeat { beat, class, probability, ventricular, supraventricular, parts, reasons })
+        };
+        beats.iter().enumerate().filter_map(beat).collect()
     }
 }

@@ -21,15 +21,24 @@ pub struct Rule {
     pub threshold: f32,
 }
 
-/// The rules of all questions, in the order of the questions.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// What the model needs beside its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
+    /// The patient whom each member never saw.
+    pub patients: Vec<String>,
     /// Artefact, ventricular, supraventricular.
     pub rules: [Rule; QUESTIONS],
 }
 
 impl Decision {
+    /// The probabilities that a beat is ventricular and that it is supraventricular.
+    pub(crate) fn ectopic(&self, logits: [f32; QUESTIONS]) -> [f32; 2] {
+        let of = |question: Question| self.rules[question as usize].probability(logits[question as usize]);
+        let ventricular = of(Question::Ventricular);
+        [ventricular, of(Question::Supraventricular) * (1.0 - ventricular)]
+    }
+
     /// The class of a beat and its probability; `None` if it is no beat.
     pub(crate) fn class(&self, logits: [f32; QUESTIONS], paced: bool) -> Option<(BeatClass, f32)> {
         let probability =
@@ -41,11 +50,10 @@ impl Decision {
         if paced {
             return Some((BeatClass::Unknown, PACED_PROBABILITY));
         }
-        let ventricular = probability(Question::Ventricular);
+        let [ventricular, supraventricular] = self.ectopic(logits);
         if yes(Question::Ventricular) {
             return Some((BeatClass::Ventricular, ventricular));
         }
-        let supraventricular = probability(Question::Supraventricular) * (1.0 - ventricular);
         if yes(Question::Supraventricular) {
             return Some((BeatClass::Supraventricular, supraventricular));
         }

@@ -68,6 +68,8 @@ pub struct LabelledRecording {
     pub name: String,
     /// Whose it is: recordings of one patient are never on both sides of a split.
     pub patient: String,
+    /// Groups whose figures are told apart, such as `women`.
+    pub groups: Vec<String>,
     /// The signal.
     pub signal: EcgSignal,
     /// Marked beats, ascending: sample and class.
@@ -222,6 +224,7 @@ mod tests {
         let recording = LabelledRecording {
             name: "synthetic".into(),
             patient: "synthetic".into(),
+            groups: Vec::new(),
             signal: EcgSignal::new(360.0, vec![lead]).unwrap(),
             beats: vec![(300, Normal), (600, Ventricular), (900, Normal), (2_000, Normal)],
             excluded: std::iter::once(1_900..2_100).collect(),

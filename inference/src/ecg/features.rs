@@ -84,6 +84,11 @@ pub(crate) fn column(name: &str) -> usize {
     names().iter().position(|other| other == name).expect("the names of columns are constants of this module")
 }
 
+/// The lead that is described first, by its place in the recording.
+pub fn first_lead(signal: &EcgSignal) -> usize {
+    choose(signal.leads())[0].unwrap_or(0)
+}
+
 /// The two leads to describe.
 pub(crate) fn choose(leads: &[Lead]) -> [Option<usize>; LEADS] {
     let named = |wanted: &[&str]| {

@@ -1,28 +1,38 @@
-//! The figures of a data set: gross, per recording, with intervals over patients, and whether probabilities can
-//! be believed.
+//! The figures of a data set: over all recordings, for each of them and for groups of patients, with intervals over
+//! patients, and whether probabilities can be believed.
 
 use std::collections::BTreeMap;
 
-use super::chance::Chance;
-use super::classifier::EcgModel;
+use super::classifier::{ClassifiedBeat, EcgModel};
 use super::evaluation::{Counts, Figures, LabelledRecording, match_beats};
 use super::quality::Refusal;
 use super::rhythm::BeatClass;
-use crate::card::{RecordingRow, Row};
+use crate::card::Measured;
+use crate::measure::{Calibration, Case, Cases, Cell, Table, TableRow, drawn_intervals};
 
-/// Draws of patients for the intervals.
-const DRAWS: usize = 1_000;
-/// Their seed: the same figures give the same intervals.
-const SEED: u64 = 1;
-/// Bins of the calibration error.
-const BINS: usize = 10;
+/// A beat is called supraventricular or ventricular in the table of ranks from this probability on; the classes themselves
+/// follow the model's own rules.
+const EVEN: f32 = 0.5;
 
 /// How well the model reads a data set.
 #[derive(Clone, Debug, Default)]
 pub struct Evaluation {
-    recordings: Vec<(String, String, Counts)>,
+    recordings: Vec<Read>,
     refused: Vec<(String, Refusal)>,
-    bins: [(usize, usize, f64); BINS],
+    /// The probability of the class that was given, and whether it is the marked one.
+    said: Vec<(f32, bool)>,
+    ventricular: Vec<Case>,
+    supraventricular: Vec<Case>,
+    patients: Vec<String>,
+}
+
+/// One recording that was read.
+#[derive(Clone, Debug)]
+struct Read {
+    name: String,
+    patient: usize,
+    groups: Vec<String>,
+    counts: Counts,
 }
 
 impl Evaluation {
@@ -34,16 +44,29 @@ impl Evaluation {
         };
         let found: Vec<_> = finding.beats.iter().map(|beat| (beat.beat, beat.class)).collect();
         let counts = Counts::of(recording, &found);
-        self.recordings.push((recording.name.clone(), recording.patient.clone(), counts));
+        let patient = self.number(&recording.patient);
+        let (name, groups) = (recording.name.clone(), recording.groups.clone());
+        self.recordings.push(Read { name, patient, groups, counts });
         let marked: Vec<usize> = recording.beats.iter().map(|(sample, _)| *sample).collect();
         let places: Vec<usize> = found.iter().map(|(beat, _)| beat.sample).collect();
         for (marked, found) in match_beats(&marked, &places, recording.tolerance()).pairs {
-            let beat = &finding.beats[found];
-            let bin = ((beat.probability * BINS as f32) as usize).min(BINS - 1);
-            let (count, right, sum) = &mut self.bins[bin];
-            *count += 1;
-            *right += usize::from(beat.class == recording.beats[marked].1);
-            *sum += f64::from(beat.probability);
+            self.judge(patient, &finding.beats[found], recording.beats[marked].1);
+        }
+    }
+
+    fn number(&mut self, patient: &str) -> usize {
+        self.patients.iter().position(|known| known == patient).unwrap_or_else(|| {
+            self.patients.push(patient.to_owned());
+            self.patients.len() - 1
+        })
+    }
+
+    fn judge(&mut self, patient: usize, beat: &ClassifiedBeat, marked: BeatClass) {
+        self.said.push((beat.probability, beat.class == marked));
+        let case = |truth: BeatClass, probability| Case { patient, truth: marked == truth, probability };
+        if !matches!(marked, BeatClass::Fusion | BeatClass::Unknown) {
+            self.ventricular.push(case(BeatClass::Ventricular, beat.ventricular));
+            self.supraventricular.push(case(BeatClass::Supraventricular, beat.supraventricular));
         }
     }
 
@@ -54,75 +77,95 @@ impl Evaluation {
 
     /// All recordings as if they were one: the gross statistics of EC57.
     pub fn gross(&self) -> Counts {
-        let mut sum = Counts::default();
-        self.recordings.iter().for_each(|(_, _, counts)| sum.add(counts));
-        sum
+        sum(self.recordings.iter())
     }
 
-    /// Gross figures: detection, then each class.
-    pub fn rows(&self) -> Vec<Row> {
+    /// All figures, as a card holds them.
+    pub fn measured(&self) -> Measured {
+        Measured {
+            calibration: Calibration::of(self.said.iter().copied()),
+            tables: vec![self.classes(), self.ranks(), self.groups(), self.each()],
+        }
+    }
+
+    fn classes(&self) -> Table {
         let gross = self.gross();
         let everything: usize = BeatClass::ALL.iter().map(|class| gross.marked(*class)).sum();
-        let row = |name: String, beats: usize, of: &dyn Fn(&Counts) -> Figures| Row {
-            name,
-            beats,
-            figures: triple(of(&gross)),
-            f1_interval: self.interval(of),
+        let detection = self.row("detection".into(), everything, &Counts::detection);
+        let class = |class: BeatClass| {
+            self.row(class.letter().into(), gross.marked(class), &move |counts| counts.class(class))
         };
-        let mut rows = vec![row("detection".into(), everything, &Counts::detection)];
-        for class in BeatClass::ALL {
-            rows.push(row(class.letter().into(), gross.marked(class), &move |counts| counts.class(class)));
+        Table {
+            title: "Beats".into(),
+            counts: vec!["beats".into()],
+            measures: ["sensitivity", "precision", "F1"].map(str::to_owned).to_vec(),
+            rows: std::iter::once(detection).chain(BeatClass::ALL.map(class)).collect(),
         }
-        rows
     }
 
-    /// The figures of each recording.
-    pub fn recording_rows(&self) -> Vec<RecordingRow> {
-        let row = |(name, _, counts): &(String, String, Counts)| RecordingRow {
-            name: name.clone(),
-            beats: BeatClass::ALL.map(|class| counts.marked(class)),
-            detection: triple(counts.detection()),
-            supraventricular: triple(counts.class(BeatClass::Supraventricular)),
-            ventricular: triple(counts.class(BeatClass::Ventricular)),
+    fn row(&self, name: String, count: usize, of: &dyn Fn(&Counts) -> Figures) -> TableRow {
+        let whole = of(&self.gross());
+        let cell = |pick: fn(Figures) -> f64| {
+            let interval = drawn_intervals(self.patients.len(), &|times| {
+                let drawn = self.recordings.iter();
+                let drawn = drawn.flat_map(|read| std::iter::repeat_n(read, times[read.patient]));
+                Some(pick(of(&sum(drawn))))
+            });
+            Cell::with_interval(pick(whole), interval)
         };
-        self.recordings.iter().map(row).collect()
+        let values = vec![cell(|it| it.sensitivity), cell(|it| it.precision), cell(|it| it.f1)];
+        TableRow { name, counts: vec![count], values }
     }
 
-    /// Expected calibration error of the probability given for the class of a beat, 0 to 1.
-    pub fn calibration_error(&self) -> f64 {
-        let all: usize = self.bins.iter().map(|(count, ..)| count).sum();
-        let gap = |(_, right, sum): &(usize, usize, f64)| (*right as f64 - sum).abs() / all.max(1) as f64;
-        rounded(self.bins.iter().map(gap).sum())
+    /// How well probabilities rank beats of all patients together, whatever the thresholds.
+    fn ranks(&self) -> Table {
+        let row = |name: &str, cases: &[Case]| cases.iter().copied().collect::<Cases>().row(name, EVEN);
+        let rows = vec![row("V", &self.ventricular), row("S", &self.supraventricular)];
+        Cases::table("Probabilities, called from 0.5 on, fusion beats apart", rows)
     }
 
-    /// 95 % of the F1 of draws of as many patients, with replacement (Efron and Tibshirani 1993).
-    fn interval(&self, of: &dyn Fn(&Counts) -> Figures) -> [f64; 2] {
-        let mut patients: BTreeMap<&str, Counts> = BTreeMap::new();
-        for (_, patient, counts) in &self.recordings {
-            patients.entry(patient).or_default().add(counts);
+    fn groups(&self) -> Table {
+        let mut groups: BTreeMap<&str, Vec<&Read>> = BTreeMap::new();
+        for read in &self.recordings {
+            read.groups.iter().for_each(|group| groups.entry(group).or_default().push(read));
         }
-        let patients: Vec<&Counts> = patients.values().collect();
-        if patients.is_empty() {
-            return [0.0, 1.0];
-        }
-        let mut chance = Chance::new(SEED, 0);
-        let mut drawn: Vec<f64> = (0..DRAWS)
-            .map(|_| {
-                let mut sum = Counts::default();
-                (0..patients.len()).for_each(|_| sum.add(patients[chance.below(patients.len())]));
-                of(&sum).f1
-            })
-            .collect();
-        drawn.sort_by(f64::total_cmp);
-        [rounded(drawn[DRAWS / 40]), rounded(drawn[DRAWS - 1 - DRAWS / 40])]
+        let row = |(name, reads): (&str, Vec<&Read>)| figures_row(name, &sum(reads.into_iter()));
+        figures_table("Groups of patients", groups.into_iter().map(row).collect())
+    }
+
+    fn each(&self) -> Table {
+        let rows = self.recordings.iter().map(|read| figures_row(&read.name, &read.counts));
+        figures_table("Each recording", rows.collect())
     }
 }
 
-fn triple(figures: Figures) -> [f64; 3] {
-    [figures.sensitivity, figures.precision, figures.f1].map(rounded)
+fn sum<'a>(reads: impl Iterator<Item = &'a Read>) -> Counts {
+    let mut sum = Counts::default();
+    reads.for_each(|read| sum.add(&read.counts));
+    sum
 }
 
-/// To four places, as they are reported.
-fn rounded(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
+fn figures_table(title: &str, rows: Vec<TableRow>) -> Table {
+    let of = |what: &str| ["sensitivity", "precision"].map(|measure| format!("{what} {measure}"));
+    Table {
+        title: title.into(),
+        counts: BeatClass::ALL.map(|class| class.letter().to_string()).to_vec(),
+        measures: ["detection", "S", "V"].into_iter().flat_map(of).collect(),
+        rows,
+    }
+}
+
+fn figures_row(name: &str, counts: &Counts) -> TableRow {
+    let of = |any: bool, figures: Figures| {
+        let sensitivity = if any { Cell::of(figures.sensitivity) } else { Cell::EMPTY };
+        [sensitivity, Cell::of(figures.precision)]
+    };
+    let class = |class| of(counts.marked(class) > 0, counts.class(class));
+    let all =
+        [of(true, counts.detection()), class(BeatClass::Supraventricular), class(BeatClass::Ventricular)];
+    TableRow {
+        name: name.into(),
+        counts: BeatClass::ALL.map(|class| counts.marked(class)).to_vec(),
+        values: all.into_iter().flatten().collect(),
+    }
 }

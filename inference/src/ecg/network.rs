@@ -46,6 +46,16 @@ impl Question {
         }
     }
 
+    /// What it is called where people see it.
+    #[cfg(feature = "train")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Question::Artefact => "artefact",
+            Question::Ventricular => "ventricular",
+            Question::Supraventricular => "supraventricular",
+        }
+    }
+
     /// The columns that it looks at.
     pub(crate) fn columns(self) -> Vec<usize> {
         let wanted = |name: &str| match self {
@@ -164,6 +174,12 @@ impl Numbering {
 }
 
 impl Network {
+    /// The heads of its members.
+    #[cfg(feature = "train")]
+    pub(crate) fn into_heads(self) -> impl Iterator<Item = Vec<Head>> {
+        self.members.into_iter().map(|member| member.heads)
+    }
+
     /// Joins trained members.
     #[cfg(feature = "train")]
     pub(crate) fn of(members: Vec<Vec<Head>>) -> Network {

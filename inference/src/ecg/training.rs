@@ -9,7 +9,6 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::chance::Chance;
 use super::decision::{Decision, Rule};
 use super::detection::{Beat, detect};
 use super::evaluation::{LabelledRecording, match_beats};
@@ -18,6 +17,8 @@ use super::network::{Head, Network, Numbering, QUESTIONS, Question, gather};
 use super::rhythm::BeatClass;
 use super::signal::EcgSignal;
 use crate::Backend;
+use crate::chance::Chance;
+use crate::training::{LearningCurve, Trained, Training, one_cycle};
 
 /// Beats of one step.
 const BATCH: usize = 512;
@@ -38,20 +39,9 @@ pub enum TrainError {
     /// A class that no recording has.
     #[error("no recording holds a beat of class {0}")]
     NoExample(char),
-    /// The weights could not be written in burn's format.
-    #[error("the weights could not be written")]
-    Weights,
-}
-
-/// What was learned.
-#[derive(Debug)]
-pub struct Trained {
-    /// The weights, in burn's own format.
-    pub weights: Vec<u8>,
-    /// How answers become classes.
-    pub decision: Decision,
-    /// The patient whom each member never saw, in the order of the members.
-    pub patients: Vec<String>,
+    /// What was learned could not be written.
+    #[error("what was learned could not be written")]
+    Written,
 }
 
 /// How one question is learned.
@@ -174,12 +164,9 @@ fn truth(recording: &LabelledRecording, beats: &[Beat]) -> Vec<Truth> {
     truths
 }
 
-/// Learns from recordings. Paced recordings are left out. `progress` hears of each member that is done, out of how many.
-pub fn train(
-    recordings: &[LabelledRecording],
-    seed: u64,
-    progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Trained, TrainError> {
+/// Learns from recordings. Paced recordings are left out. A step of progress is a member; each is saved when it is
+/// done.
+pub fn train(recordings: &[LabelledRecording], training: &Training<'_>) -> Result<Trained, TrainError> {
     let usable: Vec<&LabelledRecording> =
         recordings.iter().filter(|recording| !recording.is_paced()).collect();
     let mut patients: Vec<String> = usable.iter().map(|recording| recording.patient.clone()).collect();
@@ -200,22 +187,53 @@ pub fn train(
         }
     }
     let views: Vec<&View> = whole.iter().chain(&partial).collect();
-    let members = each_member(&patients, &views, seed, progress);
-    let network = Network::of(members);
+    let learned = each_member(&patients, &views, training);
+    let curves = mean_curves(&learned);
+    let network = Network::of(learned.into_iter().map(|member| member.heads).collect());
     let rules = rules(&network, &patients, &whole);
-    let weights = network.write().ok_or(TrainError::Weights)?;
-    Ok(Trained { weights, decision: Decision { rules }, patients })
+    let weights = network.write().ok_or(TrainError::Written)?;
+    let decision = toml::Table::try_from(Decision { patients, rules }).map_err(|_| TrainError::Written)?;
+    Ok(Trained { weights, decision, curves })
+}
+
+/// A member that is done.
+struct LearnedMember {
+    heads: Vec<Head>,
+    losses: [Losses; QUESTIONS],
+}
+
+/// The mean loss after each epoch: on what was learned from, on the patient held back.
+type Losses = [Vec<f64>; 2];
+
+impl LearnedMember {
+    fn load(index: usize, training: &Training<'_>) -> Option<LearnedMember> {
+        let losses = String::from_utf8((training.load)(&format!("member-{index}.losses"))?).ok()?;
+        let losses: [Losses; QUESTIONS] = toml::from_str::<SavedLosses>(&losses).ok()?.losses;
+        let weights = (training.load)(&format!("member-{index}.weights"))?;
+        let heads = Network::read(&weights, 1, &Backend::default().device())?.into_heads().next()?;
+        Some(LearnedMember { heads, losses })
+    }
+
+    /// The weights are saved last: where they are, the member is done.
+    fn save(&self, index: usize, training: &Training<'_>) {
+        let losses = toml::to_string(&SavedLosses { losses: self.losses.clone() });
+        let weights = Network::of(vec![self.heads.clone()]).write();
+        if let (Ok(losses), Some(weights)) = (losses, weights) {
+            (training.save)(&format!("member-{index}.losses"), losses.as_bytes());
+            (training.save)(&format!("member-{index}.weights"), &weights);
+        }
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct SavedLosses {
+    losses: [Losses; QUESTIONS],
 }
 
 /// Trains the members on all cores; each has its own stream of chance, so that their order does not matter.
-fn each_member(
-    patients: &[String],
-    views: &[&View],
-    seed: u64,
-    progress: &(dyn Fn(usize, usize) + Sync),
-) -> Vec<Vec<Head>> {
+fn each_member(patients: &[String], views: &[&View], training: &Training<'_>) -> Vec<LearnedMember> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let finished: Mutex<Vec<(usize, Vec<Head>)>> = Mutex::new(Vec::new());
+    let finished: Mutex<Vec<(usize, LearnedMember)>> = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(patients.len());
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -223,38 +241,93 @@ fn each_member(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(patient) = patients.get(index) else { return };
-                    let seen: Vec<&View> =
-                        views.iter().copied().filter(|view| view.patient != *patient).collect();
-                    let heads = Question::ALL
-                        .iter()
-                        .map(|question| head(*question, index as u64, &seen, seed))
-                        .collect();
-                    finished.lock().expect("no worker panics while it holds the lock").push((index, heads));
-                    progress(done.fetch_add(1, Ordering::Relaxed) + 1, patients.len());
+                    let member = LearnedMember::load(index, training).unwrap_or_else(|| {
+                        let (held, seen): (Vec<&View>, Vec<&View>) =
+                            views.iter().partition(|view| view.patient == *patient);
+                        let heads = Question::ALL
+                            .map(|question| head(question, index as u64, &seen, &held, training.seed));
+                        let losses = heads.each_ref().map(|(_, losses)| losses.clone());
+                        let heads = heads.into_iter().map(|(head, _)| head).collect();
+                        let member = LearnedMember { heads, losses };
+                        member.save(index, training);
+                        member
+                    });
+                    finished.lock().expect("no worker panics while it holds the lock").push((index, member));
+                    (training.progress)(done.fetch_add(1, Ordering::Relaxed) + 1, patients.len());
                 }
             });
         }
     });
     let mut finished = finished.into_inner().expect("no worker panics while it holds the lock");
     finished.sort_by_key(|(index, _)| *index);
-    finished.into_iter().map(|(_, heads)| heads).collect()
+    finished.into_iter().map(|(_, member)| member).collect()
 }
 
-/// One head: AdamW (Loshchilov and Hutter, ICLR 2019) with a rate that rises and falls once (Smith and Topin,
-/// "Super-convergence", 2019), noise on the columns and dropout.
-fn head(question: Question, member: u64, views: &[&View], seed: u64) -> Head {
+/// For each question the losses, averaged over the members. A patient without a beat to ask about has no held loss.
+fn mean_curves(members: &[LearnedMember]) -> Vec<LearningCurve> {
+    let mean = |question: Question, of: usize| -> Vec<f64> {
+        let all: Vec<&Vec<f64>> =
+            members.iter().map(|member| &member.losses[question as usize][of]).collect();
+        let epochs = all.iter().map(|losses| losses.len()).max().unwrap_or(0);
+        let at = |epoch: usize| {
+            let finite = all.iter().filter_map(|losses| losses.get(epoch)).filter(|loss| loss.is_finite());
+            let (sum, count) = finite.fold((0.0, 0), |(sum, count), loss| (sum + loss, count + 1));
+            sum / f64::from(count.max(1))
+        };
+        (0..epochs).map(at).collect()
+    };
+    let curve = |question: Question| LearningCurve {
+        name: question.name().to_owned(),
+        learned: mean(question, 0),
+        held: mean(question, 1),
+    };
+    Question::ALL.map(curve).to_vec()
+}
+
+/// What a question is learned from: rows, answers as 0 or 1, weights.
+#[derive(Default)]
+struct Lessons {
+    rows: Vec<Vec<f32>>,
+    answers: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+impl Lessons {
+    fn of(question: Question, views: &[&View]) -> Lessons {
+        let held = column(HELD);
+        let mut lessons = Lessons::default();
+        for view in views {
+            for (index, yes, weight) in view.answers(question, held) {
+                lessons.rows.push(view.rows[index].clone());
+                lessons.answers.push(f32::from(u8::from(yes)));
+                lessons.weights.push(weight as f32);
+            }
+        }
+        lessons
+    }
+
+    /// The weighted cross-entropy of a head on all of them; not a number when there are none.
+    fn loss(&self, question: Question, head: &Head) -> f64 {
+        let columns = gather(&self.rows, question, &Backend::default().device());
+        let logits = head.logits(head.normalise(columns), None); // [beats, 1]
+        let logits = logits.into_data().try_to_vec::<f32>().unwrap_or_default();
+        let each = logits.iter().zip(&self.answers).zip(&self.weights);
+        let loss = |((logit, answer), weight): ((&f32, &f32), &f32)| {
+            let entropy = logit.max(0.0) - logit * answer + (-logit.abs()).exp().ln_1p();
+            f64::from(entropy * weight)
+        };
+        each.map(loss).sum::<f64>() / self.rows.len() as f64
+    }
+}
+
+/// One head: AdamW (Loshchilov and Hutter, ICLR 2019) with a rate that rises and falls once, noise on the columns and
+/// dropout; with the losses after each epoch.
+fn head(question: Question, member: u64, seen: &[&View], held: &[&View], seed: u64) -> (Head, Losses) {
     let recipe = Recipe::of(question);
     let device = Backend::default().device().autodiff();
     let mut chance = Chance::new(seed, member * 16 + question as u64);
-    let held = column(HELD);
-    let (mut rows, mut answers, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    for view in views {
-        for (index, yes, weight) in view.answers(question, held) {
-            rows.push(view.rows[index].clone());
-            answers.push(f32::from(u8::from(yes)));
-            weights.push(weight as f32);
-        }
-    }
+    let Lessons { rows, answers, weights } = Lessons::of(question, seen);
+    let held = Lessons::of(question, held);
     let plain = Backend::default().device();
     let columns = gather(&rows, question, &plain);
     let normal = normalisation(&rows, question);
@@ -268,17 +341,22 @@ fn head(question: Question, member: u64, views: &[&View], seed: u64) -> Head {
     let mut optimiser = AdamWConfig::new().with_weight_decay(recipe.decay).init();
     let mut order: Vec<i64> = (0..rows.len() as i64).collect();
     let steps = (rows.len() / BATCH).max(1);
+    let mut losses = Losses::default();
     for epoch in 0..recipe.epochs {
         chance.shuffle(&mut order);
+        let mut sum = 0.0;
         for step in 0..steps {
             let picked = &order[step * BATCH..((step + 1) * BATCH).min(order.len())];
             let loss = loss(&head, picked, &normalised, (&answers, &weights), &recipe, &mut chance, &device);
+            sum += f64::from(loss.clone().into_scalar::<f32>());
             let gradients = GradientsParams::from_grads(loss.backward(), &head);
             let share = (epoch * steps + step) as f64 / (recipe.epochs * steps) as f64;
-            head = optimiser.step(rate(share, recipe.peak_rate), head, gradients);
+            head = optimiser.step(one_cycle(share, recipe.peak_rate), head, gradients);
         }
+        losses[0].push(sum / steps as f64);
+        losses[1].push(held.loss(question, &head.clone().valid()));
     }
-    head.valid()
+    (head.valid(), losses)
 }
 
 /// The weighted cross-entropy of one batch.
@@ -315,19 +393,6 @@ fn loss(
     let smooth = (logits.clone().abs().neg().exp() + 1.0).log();
     let entropy = logits.clone().clamp_min(0.0) - logits * of(answers) + smooth;
     (entropy * of(weights)).mean()
-}
-
-/// The rate of learning after a share of all steps: up over the first 30 %, down to nothing at the end.
-fn rate(share: f64, peak: f64) -> f64 {
-    const RISE: f64 = 0.3;
-    const FIRST: f64 = 1.0 / 25.0;
-    let wave =
-        |from: f64, to: f64, at: f64| to + (from - to) * (1.0 + (std::f64::consts::PI * at).cos()) / 2.0;
-    if share < RISE {
-        wave(peak * FIRST, peak, share / RISE)
-    } else {
-        wave(peak, peak * FIRST / 1e4, (share - RISE) / (1.0 - RISE))
-    }
 }
 
 /// Mean and deviation of the columns of a question.

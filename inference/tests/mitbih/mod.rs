@@ -52,7 +52,8 @@ pub(crate) fn read(folder: &Path, name: &str) -> LabelledRecording {
     // 201 and 202 are of one person (the directory of the database).
     let patient = if name == "202" { "201" } else { name };
     let signal = EcgSignal::new(rate, leads).unwrap();
-    LabelledRecording { name: name.to_owned(), patient: patient.to_owned(), signal, beats, excluded }
+    let groups = Vec::new();
+    LabelledRecording { name: name.to_owned(), patient: patient.to_owned(), groups, signal, beats, excluded }
 }
 
 fn unpack(three: &[u8], channel: usize) -> f32 {

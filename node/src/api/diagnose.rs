@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::reply::{ApiError, Input};
-use super::types::{EcgAnswer, EcgRequest};
+use super::types::{EcgAnswer, EcgRequest, ImageAnswer, ImageRequest};
 use crate::service::Node;
 
 /// Reads a stored ECG with the model on this device.
@@ -17,4 +17,14 @@ pub(super) async fn ecg(
     Input(request): Input<EcgRequest>,
 ) -> Result<Json<EcgAnswer>, ApiError> {
     Ok(Json(node.diagnose_ecg(request).await?))
+}
+
+/// Reads a stored chest radiograph with the model on this device.
+#[utoipa::path(post, path = "/api/v1/diagnose/image", request_body = ImageRequest,
+    responses((status = 200, body = ImageAnswer), (status = 404)))]
+pub(super) async fn image(
+    State(node): State<Arc<Node>>,
+    Input(request): Input<ImageRequest>,
+) -> Result<Json<ImageAnswer>, ApiError> {
+    Ok(Json(node.diagnose_image(request).await?))
 }

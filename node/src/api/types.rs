@@ -1,6 +1,8 @@
 //! What travels over the local API, shared by `api` (which answers) and `cli` (which asks).
 
 mod ecg;
+mod images;
+mod models;
 mod rooms;
 
 use std::collections::BTreeMap;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use ecg::*;
+pub(crate) use images::*;
+pub(crate) use models::*;
 pub(crate) use rooms::*;
 
 /// Why a call was not answered. The CLI turns `kind` into its exit code and prints the rest.

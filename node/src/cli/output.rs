@@ -63,13 +63,18 @@ const PLAIN: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 
 /// A table on stdout.
 pub(super) fn table<const N: usize>(headers: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+    wide_table(headers.map(str::to_owned).to_vec(), rows.into_iter().map(Vec::from));
+}
+
+/// A table whose columns are known only when it is drawn.
+pub(super) fn wide_table(headers: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) {
     let mut table = Table::new();
     table.load_style(PLAIN).set_content_arrangement(ContentArrangement::Dynamic).set_header(headers);
     if !io::stdout().is_terminal() {
         table.set_width(160);
     }
     for row in rows {
-        table.add_row(row.map(|cell| plain(&cell).replace(['\n', '\t'], " ")));
+        table.add_row(row.into_iter().map(|cell| plain(&cell).replace(['\n', '\t'], " ")));
     }
     line(&table.to_string());
 }

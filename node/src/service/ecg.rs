@@ -6,19 +6,20 @@ mod strip;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use inference::Backend;
-use inference::ecg::{EcgFinding, EcgModel, EcgSignal, Lead};
+use inference::ecg::{EcgFinding, EcgModel, EcgSignal, LEAST_SHARE, Lead, Part, PartShares};
 use keys::AuditAction;
 use records::wfdb::{self, Record};
 use records::{ImportOptions, Imported};
 
+use super::models::ModelCache;
 use super::problem::{Problem, Tried};
 use super::records::{no_such_resource, parse_source, read_sibling};
 use super::{Node, audit, blocking};
 use crate::api::types::{
-    EcgAnswer, EcgBeat, EcgExplanation, EcgModelInfo, EcgReport, EcgRequest, EcgRhythm, EcgStretch,
+    EcgAnswer, EcgBeat, EcgExplanation, EcgPart, EcgReport, EcgRequest, EcgRhythm, EcgStretch, ModelInfo,
     StripRequest,
 };
 use crate::clock;
@@ -90,15 +91,9 @@ pub(crate) fn parse_backend(name: Option<&str>) -> Result<Backend, Problem> {
 }
 
 /// The compiled-in model; read once for each backend.
-fn model(backend: Backend) -> Result<&'static EcgModel, Problem> {
-    static MODELS: [OnceLock<EcgModel>; 2] = [OnceLock::new(), OnceLock::new()];
-    let place = Backend::ALL.iter().position(|other| *other == backend).unwrap_or(0);
-    let place = &MODELS[place];
-    if let Some(model) = place.get() {
-        return Ok(model);
-    }
-    let model = EcgModel::built_in(backend).tried("read the model")?;
-    Ok(place.get_or_init(|| model))
+fn model(backend: Backend) -> Result<Arc<EcgModel>, Problem> {
+    static MODELS: ModelCache<EcgModel> = ModelCache::new();
+    MODELS.get(backend, EcgModel::built_in)
 }
 
 /// The leads of a recording that are an ECG, in millivolts.
@@ -213,7 +208,7 @@ fn report(
         rhythm: None,
         unreadable: Vec::new(),
         explanation: Vec::new(),
-        model: EcgModelInfo {
+        model: ModelInfo {
             name: card.about.name,
             version: card.about.version,
             weights_sha256: card.figures.weights_sha256,
@@ -249,10 +244,20 @@ fn report(
             sample: beat.beat.sample,
             class: beat.class.letter(),
             reasons: beat.reasons.iter().map(ToString::to_string).collect(),
+            rested_on: beat.parts.map(rested_on).unwrap_or_default(),
         })
         .collect();
     report.rhythm = Some(rhythm(finding));
     Ok(report)
+}
+
+/// The parts that spoke for a class, the strongest first.
+fn rested_on(shares: PartShares) -> Vec<EcgPart> {
+    let part = |(part, share): (Part, f32)| EcgPart { part: part.name().to_owned(), share };
+    let told = Part::ALL.into_iter().zip(shares).filter(|(_, share)| *share >= LEAST_SHARE);
+    let mut parts: Vec<EcgPart> = told.map(part).collect();
+    parts.sort_by(|left, right| right.share.total_cmp(&left.share));
+    parts
 }
 
 fn rhythm(finding: &EcgFinding) -> EcgRhythm {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ModelInfo;
+
 /// Which stored recording to read, and whether to draw it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EcgRequest {
@@ -56,7 +58,7 @@ pub(crate) struct EcgReport {
     /// Why each beat that is not normal was given its class.
     pub explanation: Vec<EcgExplanation>,
     /// What read it.
-    pub model: EcgModelInfo,
+    pub model: ModelInfo,
     /// What to do with this.
     pub advice: String,
 }
@@ -81,6 +83,17 @@ pub(crate) struct EcgExplanation {
     pub class: char,
     /// What sets it apart from the patient's usual beats.
     pub reasons: Vec<String>,
+    /// What the model rested on, the strongest first.
+    pub rested_on: Vec<EcgPart>,
+}
+
+/// A part of a beat that spoke for its class.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct EcgPart {
+    /// `interval before`, `P wave`, `QRS complex`, `T wave` or `interval after`.
+    pub part: String,
+    /// How much it weighed against the strongest part, 0 to 1.
+    pub share: f32,
 }
 
 /// The rhythm in numbers.
@@ -119,19 +132,4 @@ pub(crate) struct EcgStretch {
     pub from_s: f64,
     /// Where it ends.
     pub to_s: f64,
-}
-
-/// What read a recording.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct EcgModelInfo {
-    /// Its name; the card is shown by `metaclinic models show NAME`.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// SHA-256 of its weights.
-    pub weights_sha256: String,
-    /// The backend it ran on.
-    pub backend: String,
-    /// Where it fails.
-    pub limits: Vec<String>,
 }

@@ -10,6 +10,7 @@ use crate::service::problem::{Problem, Tried};
 
 const ECG_HEADER: &[u8] = include_bytes!("../../../samples/mitdb-208-excerpt.hea");
 const ECG_SIGNAL: &[u8] = include_bytes!("../../../samples/mitdb-208-excerpt.dat");
+const RADIOGRAPH: &[u8] = include_bytes!("../../../samples/pneumoniamnist-val-000.png");
 const PATIENT_BUNDLE: &str = include_str!("../../../samples/synthetic-patient.json");
 /// Words of the synthetic patient that must stand in no file of a home.
 const PLANTED: [&str; 5] =
@@ -54,6 +55,14 @@ pub(super) fn play(stage: &mut Stage) {
     stage.step(
         "It posts the finding with the strip into the room; the patient sees it and opens the sealed strip",
         post_finding,
+    );
+    stage.step(
+        "The clinic reads a chest radiograph on its own device, with what spoke for it",
+        read_radiograph,
+    );
+    stage.step(
+        "The patient asks how soon to get help, in English and in Chinese; nothing is kept",
+        self_check,
     );
     stage.step("The patient revokes the consent; the clinic can fetch no more", revoke);
     stage.step("The audit trail verifies at both ends", verify);
@@ -322,6 +331,55 @@ fn same_room(stage: &mut Stage) -> Result<Value, Problem> {
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn read_radiograph(stage: &mut Stage) -> Result<String, Problem> {
+    let file = stage.folder().join("samples/pneumoniamnist-val-000.png");
+    std::fs::write(&file, RADIOGRAPH).tried("write a sample")?;
+    let why = "radiograph-why.png";
+    let sample = "samples/pneumoniamnist-val-000.png";
+    let report = stage.expect("clinic", &["diagnose", "image", sample, "--saliency", why])?;
+    let probability = report["findings"][0]["probability"].as_f64().unwrap_or_default();
+    let drawn = std::fs::read(stage.folder().join(why)).is_ok_and(|bytes| bytes.starts_with(b"\x89PNG"));
+    if probability < 0.5 || !drawn {
+        return Err(Problem::failed(format!("pneumonia at {probability:.2}, map drawn: {drawn}")));
+    }
+    Ok(format!(
+        "pneumonia {:.0} %, by 28 × 28 pixels (a picture by which the model's settings were chosen); map in {why}",
+        probability * 100.0
+    ))
+}
+
+fn self_check(stage: &mut Stage) -> Result<String, Problem> {
+    let urgent = [
+        "--text",
+        "胸口压榨样疼痛半小时，放射到左臂，出冷汗",
+        "--age",
+        "58",
+        "--sex",
+        "male",
+        "--lang",
+        "zh",
+    ];
+    let mild = [
+        "--text",
+        "runny nose and sneezing for two days, no fever, no trouble breathing",
+        "--age",
+        "30",
+        "--sex",
+        "female",
+    ];
+    let mut told = Vec::new();
+    for (words, urgency) in [(&urgent[..], "emergency"), (&mild[..], "self_care")] {
+        let arguments: Vec<&str> = std::iter::once("triage").chain(words.iter().copied()).collect();
+        let answer = stage.expect("patient", &arguments)?;
+        if answer["urgency"] != urgency {
+            return Err(Problem::failed(format!("{} instead of {urgency}", answer["urgency"])));
+        }
+        let citation = answer["reasons"][0]["citation"].as_str().unwrap_or_default();
+        told.push(format!("{urgency} [{citation}]"));
+    }
+    Ok(format!("{}; no diagnosis", told.join(", ")))
 }
 
 fn revoke(stage: &mut Stage) -> Result<String, Problem> {

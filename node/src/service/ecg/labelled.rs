@@ -56,10 +56,26 @@ fn labelled(folder: &Path, name: &str) -> Result<LabelledRecording, Problem> {
     Ok(LabelledRecording {
         name: name.to_owned(),
         patient: patient.to_owned(),
+        groups: groups(record.comments.first().map_or("", String::as_str)),
         beats: annotations.iter().filter_map(beat).collect(),
         excluded: flutter(annotations.iter().map(|a| (sample(a), a.symbol())), signal.len()),
         signal,
     })
+}
+
+/// The groups of the person whose age and sex begin a comment, as in `69 M 1085 1629 x1`.
+fn groups(comment: &str) -> Vec<String> {
+    /// Old age as the United Nations count it (World Population Ageing).
+    const OLD_YEARS: u32 = 65;
+    let mut words = comment.split_whitespace();
+    let age = words.next().and_then(|word| word.parse::<u32>().ok());
+    let age = age.map(|years| if years < OLD_YEARS { "under 65 years" } else { "65 years and older" });
+    let sex = words.next().and_then(|word| match word {
+        "F" => Some("women"),
+        "M" => Some("men"),
+        _ => None,
+    });
+    age.into_iter().chain(sex).map(str::to_owned).collect()
 }
 
 /// Stretches of ventricular flutter or fibrillation, between `[` and `]`; one that does not end lasts to the end.
@@ -79,6 +95,13 @@ fn flutter(marks: impl Iterator<Item = (usize, char)>, end: usize) -> Vec<Range<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_read_from_the_first_comment() {
+        assert_eq!(groups("69 M 1085 1629 x1"), ["65 years and older", "men"]);
+        assert_eq!(groups("-1 F 1960 2851 x1"), ["women"]);
+        assert!(groups("Aldomet, Inderal").is_empty() && groups("").is_empty());
+    }
 
     #[test]
     fn flutter_lies_between_its_marks() {

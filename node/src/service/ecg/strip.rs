@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use inference::ecg::{BeatClass, EcgFinding, EcgSignal, Filter, Mark, Strip};
+use inference::ecg::{
+    BeatClass, EcgFinding, EcgSignal, Explanation, Filter, MAX_DRAWN_LEADS, Mark, Strip, explained_stretches,
+    first_lead,
+};
 
 use super::super::problem::{Problem, Tried};
 use crate::api::types::StripRequest;
@@ -29,6 +32,13 @@ pub(super) fn svg(
     let unreadable = finding.map(|finding| finding.quality.unreadable()).unwrap_or_default();
     strip.marks = &near;
     strip.unreadable = &unreadable;
+    let weights = finding.map_or_else(Vec::new, |finding| {
+        explained_stretches(&finding.beats, &strip.range, signal.sampling_rate_hz())
+    });
+    let lead = first_lead(signal);
+    if !weights.is_empty() && lead < MAX_DRAWN_LEADS {
+        strip.explanation = Some(Explanation { lead, weights: &weights });
+    }
     strip.svg().tried("draw the strip")
 }
 

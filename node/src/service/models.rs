@@ -1,0 +1,170 @@
+//! Models and the data sets that they are measured on and learned from: what differs between models is told apart here and
+//! nowhere else.
+
+#[cfg(feature = "train")]
+pub(crate) mod unfinished;
+
+pub(crate) mod fetched;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use inference::ecg::{ECG_MODEL, EcgModel, Evaluation, LabelledRecording};
+#[cfg(feature = "train")]
+use inference::training::{Trained, Training};
+use inference::xray::{self, XRAY_MODEL, XrayModel};
+use inference::{Backend, Measured, Model, ModelError};
+
+use super::ecg;
+use super::problem::{Problem, Tried};
+use super::xray::LabelledXrays;
+
+/// Hears how many steps of how many are done.
+pub(crate) type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// A labelled data set of the kind that a model is for.
+pub(crate) enum DataSet {
+    /// Recordings with marked beats.
+    Ecg(Vec<LabelledRecording>),
+    /// Chest radiographs with what readers found.
+    Xray(LabelledXrays),
+}
+
+/// What was measured, and what was refused instead of being judged.
+pub(crate) struct Judged {
+    pub(crate) measured: Measured,
+    /// Name of the case, and why.
+    pub(crate) refused: Vec<(String, String)>,
+}
+
+impl DataSet {
+    /// Reads the data set that the model of this name is for.
+    ///
+    /// # Errors
+    /// [`Problem`] when the folder holds none, or a part of it cannot be read.
+    pub(crate) fn read(model: &str, folder: &Path, progress: Progress<'_>) -> Result<DataSet, Problem> {
+        match model {
+            ECG_MODEL => {
+                Ok(DataSet::Ecg(ecg::labelled_recordings(folder, &mut |done, of| progress(done, of))?))
+            }
+            XRAY_MODEL => Ok(DataSet::Xray(LabelledXrays::read(folder, progress)?)),
+            _ => Err(Problem::wrong_use(format!("{model} is measured on no data set of its own"))),
+        }
+    }
+
+    /// Measures a model; patients that it learned from are judged by weights that never saw them.
+    ///
+    /// # Errors
+    /// [`Problem`] when the weights cannot be used.
+    pub(crate) fn measure(
+        &self,
+        model: &Model,
+        backend: Backend,
+        progress: Progress<'_>,
+    ) -> Result<Judged, Problem> {
+        match self {
+            DataSet::Ecg(recordings) => {
+                let model = EcgModel::load(model, backend).tried("read the model")?;
+                let mut evaluation = Evaluation::default();
+                // EC57 leaves recordings of paced hearts out of the figures.
+                let judged: Vec<_> = recordings.iter().filter(|recording| !recording.is_paced()).collect();
+                for (index, recording) in judged.iter().enumerate() {
+                    evaluation.add(&model, recording);
+                    progress(index + 1, judged.len());
+                }
+                let refused = evaluation.refused().iter();
+                let refused = refused.map(|(name, reason)| (name.clone(), reason.to_string()));
+                Ok(Judged { measured: evaluation.measured(), refused: refused.collect() })
+            }
+            DataSet::Xray(images) => {
+                let model = XrayModel::of(model, backend).tried("read the model")?;
+                // The images it learned from say nothing about it.
+                let parts: Vec<_> = ["validation", "test"]
+                    .into_iter()
+                    .map(|part| (part, images.part(part)))
+                    .filter(|(_, images)| !images.is_empty())
+                    .collect();
+                Ok(Judged { measured: xray::measure(&model, &parts, progress), refused: Vec::new() })
+            }
+        }
+    }
+
+    /// Learns weights anew.
+    ///
+    /// # Errors
+    /// [`Problem`] when there is too little to learn from.
+    #[cfg(feature = "train")]
+    pub(crate) fn train(&self, training: &Training<'_>) -> Result<Trained, Problem> {
+        match self {
+            DataSet::Ecg(recordings) => {
+                inference::ecg::train(recordings, training).tried("learn from these recordings")
+            }
+            DataSet::Xray(images) => train_xray(images, training),
+        }
+    }
+}
+
+/// The one checkpoint of a training of pictures.
+#[cfg(feature = "train")]
+const CHECKPOINT: &str = "checkpoint";
+
+#[cfg(feature = "train")]
+fn train_xray(images: &LabelledXrays, training: &Training<'_>) -> Result<Trained, Problem> {
+    let checkpoint = (training.load)(CHECKPOINT);
+    let mut epoch = |_: &xray::XrayEpoch, bytes: &[u8]| {
+        (training.save)(CHECKPOINT, bytes);
+        std::ops::ControlFlow::Continue(())
+    };
+    let watch = xray::XrayWatch { step: training.progress, epoch: &mut epoch };
+    let parts = [images.part("training"), images.part("validation")];
+    let learned = xray::train(parts[0], parts[1], training.seed, checkpoint.as_deref(), watch)
+        .tried("learn from these images")?;
+    let decision = toml::Table::try_from(learned.decision).tried("write what was chosen")?;
+    let losses = |of: fn(&xray::XrayEpoch) -> f64| learned.curve.iter().map(of).collect();
+    let curve = inference::training::LearningCurve {
+        name: "pneumonia".to_owned(),
+        learned: losses(|epoch| epoch.train_loss),
+        held: losses(|epoch| epoch.validation_loss),
+    };
+    Ok(Trained { weights: learned.weights, decision, curves: vec![curve] })
+}
+
+/// Models that are read once, for each backend that is asked for.
+pub(crate) struct ModelCache<M>(Mutex<Vec<(Backend, Arc<M>)>>);
+
+impl<M> ModelCache<M> {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// The model for a backend, read now if nobody asked before.
+    ///
+    /// # Errors
+    /// [`Problem`] when it cannot be read.
+    pub(crate) fn get(
+        &self,
+        backend: Backend,
+        read: impl FnOnce(Backend) -> Result<M, ModelError>,
+    ) -> Result<Arc<M>, Problem> {
+        let mut models = super::lock(&self.0);
+        if let Some((_, model)) = models.iter().find(|(other, _)| *other == backend) {
+            return Ok(Arc::clone(model));
+        }
+        let model = Arc::new(read(backend).tried("read the model")?);
+        models.push((backend, Arc::clone(&model)));
+        Ok(model)
+    }
+}
+
+/// The number of learned values of a model.
+///
+/// # Errors
+/// [`Problem`] when the weights cannot be used.
+#[cfg(feature = "train")]
+pub(crate) fn parameters(model: &Model) -> Result<usize, Problem> {
+    match model.card.about.name.as_str() {
+        ECG_MODEL => Ok(EcgModel::load(model, Backend::default()).tried("read the model")?.parameters()),
+        XRAY_MODEL => Ok(XrayModel::of(model, Backend::default()).tried("read the model")?.parameters()),
+        name => Err(Problem::wrong_use(format!("{name} has no learned values"))),
+    }
+}
