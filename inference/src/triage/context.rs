@@ -78,7 +78,7 @@ impl<'a> Context<'a> {
     pub(crate) fn of_clause(&self, words: &[usize]) -> Status {
         let all = || words.iter().map(|at| self.status(*at, *at + 1, false, false));
         let away = all().find(|it| matches!(it, Status::OtherPerson | Status::Past));
-        away.or_else(|| all().last()).unwrap_or(Status::Present)
+        away.or_else(|| all().next_back()).unwrap_or(Status::Present)
     }
 
     fn word(&self, at: usize) -> &str {
