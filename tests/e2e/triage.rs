@@ -216,19 +216,27 @@ fn with_the_model_unknown_words_are_asked_about_and_its_lexicon_is_embedded_once
         return;
     }
     let dir = harness::temp_dir();
-    let text = "My heart keeps missing a beat, as it were.";
-    let run = |text: &str| {
-        let args = ["--json", "triage", "--lang", "en", "--age", "30", "--text", text];
-        let mut command = harness::command(&dir.path().join("no-home"), &args);
-        object(&command.env("METACLINIC_MODELS", &models).output().expect("it runs"))
-    };
-    let _ = run(text);
-    let answer = run("It is painful when I swallow food.");
+    let own = dir.path().join("models");
+    std::fs::create_dir(&own).expect("made");
+    std::os::unix::fs::symlink(models.join("all-minilm-l6-v2"), own.join("all-minilm-l6-v2"))
+        .expect("linked");
+    std::fs::write(own.join("self-check-0123456789abcdef.embeddings"), "of another lexicon")
+        .expect("written");
+    let args = ["--json", "triage", "--lang", "en", "--text", "It is painful when I swallow food."];
+    let run = || object(&with_places(dir.path(), &args).output().expect("it runs"));
+    let answer = run();
     assert_eq!(answer["meanings"], "compared", "{answer}");
     let suggested = &answer["suggested"][0];
     assert!(suggested["similarity"].as_f64().is_some_and(|it| it > 0.5), "{answer}");
     assert_eq!(suggested["clause_span"], json!([0, 33]), "{answer}");
     assert!(answer["questions"].to_string().contains("Do you mean this"), "{answer}");
-    let kept = std::fs::read_dir(&models).expect("a folder").filter_map(Result::ok);
-    assert_eq!(kept.filter(|it| it.file_name().to_string_lossy().starts_with("self-check-")).count(), 1);
+    let kept = || {
+        let all = std::fs::read_dir(&own).expect("a folder").filter_map(Result::ok);
+        let ours = all.filter(|it| it.file_name().to_string_lossy().starts_with("self-check-"));
+        ours.map(|it| (it.file_name(), it.metadata().expect("a file").modified().expect("a time")))
+            .collect::<Vec<_>>()
+    };
+    let first = kept();
+    assert_eq!(first.len(), 1, "what an earlier lexicon left is removed");
+    assert_eq!((run()["suggested"].clone(), kept()), (answer["suggested"].clone(), first));
 }

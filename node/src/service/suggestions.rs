@@ -1,7 +1,7 @@
 //! What clauses of a self-check may mean that its lexicon does not know, where the model of sentences was fetched. The lexicon's
 //! own embeddings are made once and kept beside that model. Nothing of a patient is kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use inference::Backend;
 use inference::text::SentenceEncoder;
@@ -10,6 +10,10 @@ use inference::triage::{Meanings, Suggestion, Understood};
 use super::models::{Progress, fetched};
 use super::problem::{Problem, Tried};
 use super::{corpus, vectors};
+
+/// How the file of the lexicon's embeddings is called.
+const KEPT: &str = "self-check-";
+const ENDING: &str = ".embeddings";
 
 /// How a text was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,11 +66,24 @@ fn meanings(encoder: &SentenceEncoder, progress: Progress<'_>) -> Result<Meaning
     let phrasings: Vec<&str> = Meanings::phrasings().iter().map(|it| it.1.as_str()).collect();
     let rows = vectors::embed(encoder, &phrasings, progress)?;
     // A folder that cannot be written to costs the time again, no more.
-    let _ = corpus::replace(&file, &vectors::to_bytes(&rows));
+    if corpus::replace(&file, &vectors::to_bytes(&rows)).is_ok() {
+        forget_others(&file);
+    }
     Meanings::new(rows).tried("use the embeddings of the lexicon")
 }
 
 /// Another lexicon or other weights have another file.
 fn kept_in() -> Result<PathBuf, Problem> {
-    Ok(fetched::folder()?.join(format!("self-check-{}.embeddings", &Meanings::version()[..16])))
+    Ok(fetched::folder()?.join(format!("{KEPT}{}{ENDING}", &Meanings::version()[..16])))
+}
+
+/// Removes what earlier versions of the lexicon left, as far as that is possible.
+fn forget_others(file: &Path) {
+    let Some(entries) = file.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path != file && name.starts_with(KEPT) && name.ends_with(ENDING) {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
 }
