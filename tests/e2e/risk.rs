@@ -168,7 +168,17 @@ fn home_with_patient(folder: &Path, role: &str) -> PathBuf {
                         "valueQuantity": { "value": 150, "code": "mm[Hg]", "unit": "mmHg" } }] });
     let mut draft = observation("draft", "2093-3", &day(-1), json!({ "value": 500, "code": "mg/dL" }));
     draft["status"] = "preliminary".into();
+    let visit = |id: &str, patient: &str, class: &str, start: i64, end: i64| {
+        json!({ "resourceType": "Encounter", "id": id, "status": "finished", "class": { "code": class },
+                "subject": { "reference": format!("Patient/{patient}") },
+                "period": { "start": day(start), "end": day(end) } })
+    };
     let lines = [
+        visit("stay", "synthetic-1", "IMP", -9, -5),
+        visit("stay-before", "synthetic-1", "IMP", -209, -200),
+        visit("stay-long-ago", "synthetic-1", "IMP", -809, -800),
+        visit("emergency", "synthetic-1", "EMER", -100, -100),
+        visit("old-stay", "synthetic-2", "IMP", -409, -400),
         json!({ "resourceType": "Patient", "id": "synthetic-1", "gender": "male", "birthDate": "1960-02-29" }),
         json!({ "resourceType": "Patient", "id": "synthetic-2", "gender": "male", "birthDate": "1960-02-29",
                 "deceasedDateTime": "2020-01-01" }),
@@ -226,6 +236,24 @@ fn a_patient_is_read_from_records_with_the_age_of_each_value_and_nothing_is_writ
     let after = harness::run_json(&home, &["audit", "show"])["total"].as_u64();
     assert!(after > before, "the reading is in the trail");
     assert!(assessments(&home).is_empty(), "nothing is written unless a clinician confirms");
+
+    let stay = harness::run_json(&home, &["diagnose", "risk", "synthetic-1", "--model", "readmission"]);
+    let told: Vec<(&str, &str)> = stay["values"]
+        .as_array()
+        .expect("values")
+        .iter()
+        .filter_map(|it| Some((it["name"].as_str()?, it["value"].as_str()?)))
+        .collect();
+    for visits in [
+        ("time-in-hospital", "4 days"),
+        ("number-inpatient", "1"),
+        ("number-emergency", "1"),
+        ("number-outpatient", "0"),
+    ] {
+        assert!(told.contains(&visits), "{visits:?}: {stay}");
+    }
+    let old = harness::run_json(&home, &["diagnose", "risk", "synthetic-2", "--model", "readmission"]);
+    assert!(old["set_aside"][0]["reason"].as_str().is_some_and(|it| it.contains("30 days ago")), "{old}");
 
     let little = harness::run_json(&home, &["diagnose", "risk", "Patient/synthetic-1"]);
     assert!(little["refused"].as_str().is_some_and(|it| it.contains("chest-pain")), "{little}");

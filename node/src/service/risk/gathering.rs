@@ -16,6 +16,8 @@ const MAX_OBSERVATIONS: usize = 20;
 const MAX_ENCOUNTERS: usize = 1_000;
 /// The year before a stay, in days.
 const YEAR_DAYS: i32 = 365;
+/// A stay that ended longer ago than the time that is foretold says nothing of what is still to come, in days.
+const STAY_DAYS: i32 = 30;
 /// States in which an Observation may be used (FHIR R4, ObservationStatus).
 const FIRM: [&str; 3] = ["final", "amended", "corrected"];
 /// Classes of a stay in hospital (HL7 v3 ActCode).
@@ -220,6 +222,11 @@ impl Gathering<'_> {
         let Some(end) = stay.end else { return };
         let source = format!("Encounter/{}", stay.id);
         let days_apart = |from: Date, to: Date| from.until(to).map_or(0, |span| span.get_days());
+        if days_apart(end, self.today) > STAY_DAYS {
+            let reason = format!("the newest stay ended more than {STAY_DAYS} days ago");
+            self.gathered.set_aside.push((at, source, reason));
+            return;
+        }
         match supply {
             Supply::EncountersYearBefore { class } => {
                 let same = |visit: &&Visit| {
