@@ -151,6 +151,11 @@ const BUILT_IN: &[BuiltIn] = &[
         figures: include_str!("../models/chest-xray/figures.toml"),
         weights: include_bytes!("../models/chest-xray/weights.bpk"),
     },
+    BuiltIn {
+        about: include_str!("../models/glucose-forecast/about.toml"),
+        figures: include_str!("../models/glucose-forecast/figures.toml"),
+        weights: include_bytes!("../models/glucose-forecast/weights.bpk"),
+    },
 ];
 
 impl About {

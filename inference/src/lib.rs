@@ -8,6 +8,7 @@ mod card;
 mod chance;
 pub mod chart;
 pub mod ecg;
+pub mod glucose;
 pub mod measure;
 pub mod questionnaire;
 pub mod text;

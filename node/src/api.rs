@@ -58,6 +58,7 @@ pub(crate) enum Transport {
         audit::verify,
         diagnose::ecg,
         diagnose::image,
+        diagnose::glucose,
         rooms::list,
         rooms::create,
         rooms::join,
@@ -94,6 +95,7 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/audit/verify", post(audit::verify))
         .route("/diagnose/ecg", post(diagnose::ecg))
         .route("/diagnose/image", post(diagnose::image))
+        .route("/diagnose/glucose", post(diagnose::glucose))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/join", post(rooms::join))
         .route("/rooms/{room}", get(rooms::show))

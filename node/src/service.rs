@@ -8,6 +8,7 @@ pub(crate) mod consents;
 pub(crate) mod corpus;
 pub(crate) mod ecg;
 pub(crate) mod exchange;
+pub(crate) mod glucose;
 pub(crate) mod identity;
 pub(crate) mod models;
 pub(crate) mod network;

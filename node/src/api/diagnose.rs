@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::reply::{ApiError, Input};
-use super::types::{EcgAnswer, EcgRequest, ImageAnswer, ImageRequest};
+use super::types::{EcgAnswer, EcgRequest, GlucoseAnswer, GlucoseRequest, ImageAnswer, ImageRequest};
 use crate::service::Node;
 
 /// Reads a stored ECG with the model on this device.
@@ -27,4 +27,14 @@ pub(super) async fn image(
     Input(request): Input<ImageRequest>,
 ) -> Result<Json<ImageAnswer>, ApiError> {
     Ok(Json(node.diagnose_image(request).await?))
+}
+
+/// Forecasts glucose from stored readings with the model on this device.
+#[utoipa::path(post, path = "/api/v1/diagnose/glucose", request_body = GlucoseRequest,
+    responses((status = 200, body = GlucoseAnswer), (status = 404)))]
+pub(super) async fn glucose(
+    State(node): State<Arc<Node>>,
+    Input(request): Input<GlucoseRequest>,
+) -> Result<Json<GlucoseAnswer>, ApiError> {
+    Ok(Json(node.diagnose_glucose(request).await?))
 }

@@ -1,6 +1,7 @@
 //! What travels over the local API, shared by `api` (which answers) and `cli` (which asks).
 
 mod ecg;
+mod glucose;
 mod images;
 mod models;
 mod rooms;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use ecg::*;
+pub(crate) use glucose::*;
 pub(crate) use images::*;
 pub(crate) use models::*;
 pub(crate) use rooms::*;

@@ -1,6 +1,7 @@
 //! `metaclinic diagnose …`: models that run on this device. A file needs no home; a record is read where it lies.
 
 mod ecg;
+mod glucose;
 mod image;
 
 use clap::Subcommand;
@@ -20,12 +21,18 @@ pub(super) enum DiagnoseCommand {
     /// Research software, not a medical device: it looks at 28 by 28 pixels, and a clinician must look at the picture
     /// itself. With breathlessness, blue lips or confusion call the local emergency number.
     Image(image::ImageArgs),
+    /// Forecast glucose 30 and 60 minutes ahead from the readings of a continuous monitor, with intervals
+    ///
+    /// Research software, not a medical device, and no alarm: it never replaces a finger prick, the monitor's own alarms or
+    /// your plan, and says nothing of doses. Somebody who is confused or does not wake up: call the local emergency number.
+    Glucose(glucose::GlucoseArgs),
 }
 
 pub(super) async fn run(context: &Context, command: DiagnoseCommand) -> Result<(), Problem> {
     match command {
         DiagnoseCommand::Ecg(args) => ecg::run(context, args).await,
         DiagnoseCommand::Image(args) => image::run(context, args).await,
+        DiagnoseCommand::Glucose(args) => glucose::run(context, args).await,
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use inference::ecg::{ECG_MODEL, EcgModel, Evaluation, LabelledRecording};
+use inference::glucose::{self, GLUCOSE_MODEL, GlucoseModel, LabelledPerson};
 #[cfg(feature = "train")]
 use inference::training::{Trained, Training};
 use inference::xray::{self, XRAY_MODEL, XrayModel};
@@ -28,6 +29,8 @@ pub(crate) enum DataSet {
     Ecg(Vec<LabelledRecording>),
     /// Chest radiographs with what readers found.
     Xray(LabelledXrays),
+    /// Persons with readings of a glucose monitor.
+    Glucose(Vec<LabelledPerson>),
 }
 
 /// What was measured, and what was refused instead of being judged.
@@ -48,6 +51,7 @@ impl DataSet {
                 Ok(DataSet::Ecg(ecg::labelled_recordings(folder, &mut |done, of| progress(done, of))?))
             }
             XRAY_MODEL => Ok(DataSet::Xray(LabelledXrays::read(folder, progress)?)),
+            GLUCOSE_MODEL => Ok(DataSet::Glucose(super::glucose::labelled_persons(folder, progress)?)),
             _ => Err(Problem::wrong_use(format!("{model} is measured on no data set of its own"))),
         }
     }
@@ -86,6 +90,19 @@ impl DataSet {
                     .collect();
                 Ok(Judged { measured: xray::measure(&model, &parts, progress), refused: Vec::new() })
             }
+            DataSet::Glucose(persons) => {
+                let model = GlucoseModel::load(model, backend).tried("read the model")?;
+                let mut evaluation = glucose::Evaluation::default();
+                for (index, person) in persons.iter().enumerate() {
+                    evaluation.add(&model, person);
+                    progress(index + 1, persons.len());
+                }
+                let refused = evaluation.refused().iter();
+                let told =
+                    |count: &usize| format!("{count} forecasts: flat, or a change that blood cannot make");
+                let refused = refused.map(|(person, count)| (person.clone(), told(count)));
+                Ok(Judged { measured: evaluation.measured(), refused: refused.collect() })
+            }
         }
     }
 
@@ -100,6 +117,7 @@ impl DataSet {
                 inference::ecg::train(recordings, training).tried("learn from these recordings")
             }
             DataSet::Xray(images) => train_xray(images, training),
+            DataSet::Glucose(persons) => glucose::train(persons, training).tried("learn from these persons"),
         }
     }
 }
@@ -165,6 +183,9 @@ pub(crate) fn parameters(model: &Model) -> Result<usize, Problem> {
     match model.card.about.name.as_str() {
         ECG_MODEL => Ok(EcgModel::load(model, Backend::default()).tried("read the model")?.parameters()),
         XRAY_MODEL => Ok(XrayModel::of(model, Backend::default()).tried("read the model")?.parameters()),
+        GLUCOSE_MODEL => {
+            Ok(GlucoseModel::load(model, Backend::default()).tried("read the model")?.parameters())
+        }
         name => Err(Problem::wrong_use(format!("{name} has no learned values"))),
     }
 }
