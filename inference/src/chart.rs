@@ -33,6 +33,8 @@ pub struct Chart {
     pub lines: Vec<Line>,
     /// Areas behind the lines.
     pub bands: Vec<Band>,
+    /// The legend stands on the left: what matters lies on the right.
+    pub legend_left: bool,
     /// The lowest and highest value of each axis; what the lines need if not given.
     pub range: Option<[[f64; 2]; 2]>,
 }
@@ -165,11 +167,13 @@ impl Chart {
                 chart.draw_series(dots).ok()?;
             }
         }
-        let named = self.lines.iter().map(|line| &line.name).chain(self.bands.iter().map(|band| &band.name));
-        if named.into_iter().any(|name| !name.is_empty()) {
+        let mut named = self.lines.iter().map(|line| &line.name).chain(self.bands.iter().map(|band| &band.name));
+        let side =
+            if self.legend_left { SeriesLabelPosition::UpperLeft } else { SeriesLabelPosition::UpperRight };
+        if named.any(|name| !name.is_empty()) {
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
+                .position(side)
                 .legend_area_size(50)
                 .label_font(("sans-serif", 26))
                 .background_style(WHITE.mix(0.8))

@@ -12,6 +12,7 @@ mod false_owner;
 mod faults;
 mod files;
 mod forged;
+mod glucose;
 mod homes;
 mod hostile;
 mod image;

@@ -6,7 +6,7 @@ use super::series::Window;
 use crate::chart::{Band, Chart, Line, LineStyle};
 
 /// Beside the readings, so that low and high are seen at once.
-const LEAST_RANGE_MG_DL: [f64; 2] = [40.0, 280.0];
+const LEAST_RANGE_MG_DL: [f64; 2] = [40.0, 300.0];
 
 /// Minutes count from the last reading.
 pub fn chart(window: &Window<'_>, forecast: &GlucoseForecast) -> Chart {
@@ -42,6 +42,7 @@ pub fn chart(window: &Window<'_>, forecast: &GlucoseForecast) -> Chart {
             Line { name: "forecast".into(), points: ahead(|it| it.mg_per_dl), style: LineStyle::Dotted },
         ],
         bands: vec![band],
+        legend_left: true,
         range: Some([[left, right], [low, high * 1.02]]),
     }
 }

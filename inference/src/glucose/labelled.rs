@@ -92,7 +92,7 @@ mod tests {
         let (all, refused) = examples(&person(series.clone()));
         assert_eq!(refused, 0);
         // From 55 minutes on every 15, as long as 60 minutes follow.
-        assert_eq!(all.len(), (200 - 11 - 12 + 2) / 3);
+        assert_eq!(all.len(), (200usize - 11 - 12).div_ceil(3));
         assert_eq!(all[0].last, value(11));
         assert_eq!(all[0].truth, [value(17), value(23)]);
         let cut = GlucoseSeries::new(series.readings()[..12].to_vec()).unwrap();
