@@ -167,7 +167,8 @@ impl Chart {
                 chart.draw_series(dots).ok()?;
             }
         }
-        let mut named = self.lines.iter().map(|line| &line.name).chain(self.bands.iter().map(|band| &band.name));
+        let mut named =
+            self.lines.iter().map(|line| &line.name).chain(self.bands.iter().map(|band| &band.name));
         let side =
             if self.legend_left { SeriesLabelPosition::UpperLeft } else { SeriesLabelPosition::UpperRight };
         if named.any(|name| !name.is_empty()) {

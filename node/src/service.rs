@@ -3,6 +3,7 @@
 //! Services block (sled, age and parsing are ordinary code), so callers on the reactor go through
 //! `spawn_blocking`; what talks to peers is async.
 
+pub(crate) mod analysis;
 pub(crate) mod audit;
 pub(crate) mod consents;
 pub(crate) mod corpus;

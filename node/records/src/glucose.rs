@@ -139,7 +139,7 @@ struct Columns {
 }
 
 /// Names of the column with date and time: data sets, Dexcom Clarity, LibreView, Nightscout, Tidepool, Medtronic CareLink.
-const TIMES: [&str; 12] = [
+pub(crate) const TIMES: [&str; 12] = [
     "timestamp",
     "datetime",
     "dateandtime",
@@ -195,7 +195,7 @@ impl Columns {
 }
 
 /// A name in small letters without unit, format and signs: `Glucose Value (mg/dL)` is `glucosevalue`.
-fn bare(name: &str) -> String {
+pub(crate) fn bare(name: &str) -> String {
     let name = name.split(['(', '[']).next().unwrap_or_default().to_ascii_lowercase();
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let ends = ["mgdl", "mmoll", "mgperdl", "mmolperl"];

@@ -1,6 +1,7 @@
 //! The medical vocabulary of the node: FHIR R4 resources kept as they were written, the search index over
 //! them, import of files, WFDB signals, still pictures (PNG, JPEG, DICOM), tables (CSV). Pure: bytes in, values out; no files, no clock, no tasks.
 
+pub mod columns;
 pub mod glucose;
 pub mod image;
 mod import;

@@ -89,6 +89,19 @@ impl Code {
     }
 }
 
+/// Every number of an Observation, in itself and in its components, with its codes. None as for [`measurement`].
+pub fn measurements(resource: &str) -> Vec<(Vec<String>, Measurement)> {
+    let Ok(observation) = serde_json::from_str::<Observation>(resource) else { return Vec::new() };
+    let codes = |code: &Code| code.coding.iter().map(|coding| coding.code.clone()).collect::<Vec<_>>();
+    let all = std::iter::once(codes(&observation.code))
+        .chain(observation.component.iter().map(|it| codes(&it.code)));
+    let found = |codes: Vec<String>| {
+        let wanted: Vec<&str> = codes.iter().map(String::as_str).collect();
+        measurement(resource, &wanted).map(|found| (codes, found))
+    };
+    all.filter(|codes| !codes.is_empty()).filter_map(found).collect()
+}
+
 /// The number that an Observation has for one of the codes, in itself or in a component. Nothing when it was entered in error
 /// or cancelled, says no time or no number, or only that it is above or below one.
 pub fn measurement(resource: &str, codes: &[&str]) -> Option<Measurement> {
@@ -130,6 +143,8 @@ mod tests {
         let pressure = r#"{"resourceType":"Observation","id":"a","status":"final","code":{"coding":[{"code":"85354-9"}]},"effectivePeriod":{"start":"2026-01-02"},"component":[{"code":{"coding":[{"code":"8480-6"}]},"valueQuantity":{"value":120.5,"unit":"mmHg"}}]}"#;
         assert_eq!(measurement(pressure, &["8480-6"]).unwrap().value, 120.5);
         assert_eq!(measurement(pressure, &["85354-9"]), None);
+        let all = measurements(pressure);
+        assert_eq!((all.len(), all[0].0[0].as_str(), all[0].1.value), (1, "8480-6", 120.5));
         for (from, to) in [
             ("\"final\"", "\"entered-in-error\""),
             ("\"effectiveDateTime\"", "\"other\""),

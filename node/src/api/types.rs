@@ -1,5 +1,6 @@
 //! What travels over the local API, shared by `api` (which answers) and `cli` (which asks).
 
+mod analysis;
 mod ecg;
 mod glucose;
 mod images;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) use analysis::*;
 pub(crate) use ecg::*;
 pub(crate) use glucose::*;
 pub(crate) use images::*;

@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, command: DiagnoseCommand) -> Result<(
 }
 
 /// TYPE/ID of a record, unless a file of that name is `here`.
-fn reference(target: &str, here: bool) -> Option<(&str, &str)> {
+pub(super) fn reference(target: &str, here: bool) -> Option<(&str, &str)> {
     let (resource_type, id) = target.split_once('/')?;
     (!here && ::records::is_resource_type(resource_type) && !id.contains('/')).then_some((resource_type, id))
 }
