@@ -1,5 +1,6 @@
 //! The program from outside: commands, daemons, sockets, signals.
 
+mod analyze;
 mod api;
 mod commands;
 mod demo;

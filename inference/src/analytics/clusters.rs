@@ -18,6 +18,8 @@ const LEAST_SILHOUETTE: f64 = 0.25;
 const MOST_PAIRED: usize = 1_000;
 /// How often some patients are left out.
 const SAMPLES: usize = 20;
+/// Patients of a sample at most.
+const MOST_SAMPLED: usize = 2_000;
 /// The share that is kept then.
 const KEPT: f64 = 0.8;
 
@@ -166,7 +168,7 @@ fn silhouette(rows: &[Vec<f64>], group: &[usize], count: usize) -> f64 {
 
 /// The median likeness to the groups of samples of the rows.
 fn stability(rows: &[Vec<f64>], group: &[usize], count: usize) -> Result<f64, ClusterError> {
-    let kept = (rows.len() as f64 * KEPT).ceil() as usize;
+    let kept = ((rows.len() as f64 * KEPT).ceil() as usize).min(MOST_SAMPLED);
     let mut alike = Vec::with_capacity(SAMPLES);
     for sample in 0..SAMPLES {
         let mut order: Vec<usize> = (0..rows.len()).collect();

@@ -15,7 +15,7 @@ const MOST_DRAWN: usize = 2_000;
 /// Days from the last measurement.
 fn day(series: &Series, at_s: i64) -> f64 {
     let end = series.points().last().map_or(0, |point| point.0);
-    (at_s - end) as f64 / DAY_S
+    at_s.saturating_sub(end) as f64 / DAY_S
 }
 
 fn measured(series: &Series, style: LineStyle) -> Line {
@@ -34,6 +34,25 @@ fn chart(title: &str, what: &str) -> Chart {
     }
 }
 
+/// The range that holds everything, with room for the legend above it.
+fn framed(chart: Chart) -> Chart {
+    let bands = chart.bands.iter().flat_map(|band| band.low.iter().chain(&band.high));
+    let points = || chart.lines.iter().flat_map(|line| &line.points).chain(bands.clone());
+    let ends = |axis: usize| {
+        let values = points().map(|point| point[axis]).filter(|value| value.is_finite());
+        values
+            .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| [low.min(value), high.max(value)])
+    };
+    let ([left, right], [low, high]) = (ends(0), ends(1));
+    if left > right || low > high {
+        return chart;
+    }
+    let room = |from: f64, to: f64| if to > from { to - from } else { from.abs().max(1.0) };
+    let (wide, tall) = (room(left, right), room(low, high));
+    let range = [[left - 0.02 * wide, right + 0.02 * wide], [low - 0.08 * tall, high + 0.3 * tall]];
+    Chart { range: Some(range), ..chart }
+}
+
 /// Measurements with the line of the trend, and the lines that its interval allows; `what` names value and unit.
 pub fn trend_chart(series: &Series, trend: &Trend, what: &str) -> Chart {
     let ends = [series.points()[0].0, series.points()[series.points().len() - 1].0];
@@ -46,7 +65,7 @@ pub fn trend_chart(series: &Series, trend: &Trend, what: &str) -> Chart {
     let lower = |at: usize| if at == 0 { steep[0] } else { flat[1] };
     let upper = |at: usize| if at == 0 { flat[0] } else { steep[1] };
     let crossing = [middle, level];
-    Chart {
+    framed(Chart {
         bands: vec![Band {
             name: "slope, 95 %".into(),
             low: vec![lower(0), crossing, lower(1)],
@@ -57,31 +76,20 @@ pub fn trend_chart(series: &Series, trend: &Trend, what: &str) -> Chart {
             Line { name: "trend".into(), points: points(trend.per_day), style: LineStyle::Full },
         ],
         ..chart("Trend", what)
-    }
+    })
 }
 
 /// Measurements with the level between changes.
 pub fn changes_chart(series: &Series, changes: &Changes, what: &str) -> Chart {
-    let (first, last) = (series.points()[0].0, series.points()[series.points().len() - 1].0);
-    let mut points = Vec::new();
-    let mut from = first;
-    for change in &changes.changes {
-        points.push([day(series, from), change.before]);
-        points.push([day(series, change.at_s), change.before]);
-        from = change.at_s;
-    }
-    let values = series.values();
-    let whole = values.iter().sum::<f64>() / values.len() as f64;
-    let level = changes.changes.last().map_or(whole, |change| change.after);
-    points.push([day(series, from), level]);
-    points.push([day(series, last), level]);
-    Chart {
+    let ends = changes.levels.iter().flatten();
+    let points = ends.map(|(at_s, level)| [day(series, *at_s), *level]).collect();
+    framed(Chart {
         lines: vec![
             measured(series, LineStyle::Points),
             Line { name: "level".into(), points, style: LineStyle::Full },
         ],
         ..chart("Changes of level", what)
-    }
+    })
 }
 
 /// The end of the past, and what comes with its interval.
@@ -99,14 +107,14 @@ pub fn forecast_chart(series: &Series, forecast: &EvenForecast, what: &str) -> C
     };
     let band =
         Band { name: "four of five".into(), low: course(|step| step.low), high: course(|step| step.high) };
-    Chart {
+    framed(Chart {
         bands: vec![band],
         lines: vec![
             past,
             Line { name: "forecast".into(), points: course(|step| step.value), style: LineStyle::Dotted },
         ],
         ..chart("Forecast", what)
-    }
+    })
 }
 
 /// Patients along the two directions in which they differ most, a colour for each group.
@@ -121,13 +129,13 @@ pub fn panel_chart(components: &Components, clusters: &Clusters) -> Chart {
             style: LineStyle::Points,
         }
     };
-    Chart {
+    framed(Chart {
         title: "Patients by component".into(),
         x: format!("component 1 ({:.0} % of the variance)", share(0)),
         y: format!("component 2 ({:.0} %)", share(1)),
         lines: clusters.sizes.iter().enumerate().map(line).collect(),
         ..Chart::default()
-    }
+    })
 }
 
 #[cfg(test)]

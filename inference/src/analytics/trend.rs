@@ -42,13 +42,13 @@ pub fn trend(series: &Series) -> Result<Trend, SeriesError> {
     let step = series.points().len().div_ceil(MOST_POINTS);
     let points: Vec<(i64, f64)> = series.points().iter().copied().step_by(step).collect();
     let first = points[0].0;
-    let days = |at_s: i64| (at_s - first) as f64 / DAY_S;
+    let days = |at_s: i64| at_s.saturating_sub(first) as f64 / DAY_S;
     let mut slopes = Vec::with_capacity(points.len() * (points.len() - 1) / 2);
     let mut concordance = 0_i64;
     for (index, one) in points.iter().enumerate() {
         for other in &points[index + 1..] {
             let change = other.1 - one.1;
-            slopes.push(change / days(other.0 - one.0 + first));
+            slopes.push(change * DAY_S / other.0.saturating_sub(one.0) as f64);
             concordance += i64::from(change > 0.0) - i64::from(change < 0.0);
         }
     }
@@ -162,6 +162,13 @@ mod tests {
         let called = trends.iter().filter(|trend| trend.p < 0.05).count();
         assert!(called <= 20, "{called} of 100");
         assert!(trends.iter().filter(|trend| trend.autocorrelation > 0.3).count() > 80);
+    }
+
+    #[test]
+    fn times_that_are_far_apart_do_not_break_it() {
+        let times = [i64::MIN, -5, 0, 7, 1 << 60, i64::MAX];
+        let points = times.into_iter().enumerate().map(|(at, at_s)| (at_s, at as f64)).collect();
+        assert!(trend(&Series::new(points).unwrap()).unwrap().per_day.is_finite());
     }
 
     #[test]

@@ -38,11 +38,14 @@ pub(crate) fn row(window: &Window<'_>) -> Row {
     let mut row = [0.0; INPUTS];
     row[0] = (last.mg_per_dl - 130.0) / 60.0;
     for (value, step) in row[1..].iter_mut().zip(1..=STEPS) {
-        *value = (window.at(last.at_s - step as i64 * STEP_S) - last.mg_per_dl) / SCALE_MG_DL;
+        *value = (window.at(last.at_s.saturating_sub(step as i64 * STEP_S)) - last.mg_per_dl) / SCALE_MG_DL;
     }
     let readings = window.readings();
-    let hour: Vec<i64> =
-        readings.iter().map(|it| it.at_s).filter(|at| *at >= last.at_s - STEPS as i64 * STEP_S).collect();
+    let hour: Vec<i64> = readings
+        .iter()
+        .map(|it| it.at_s)
+        .filter(|at| *at >= last.at_s.saturating_sub(STEPS as i64 * STEP_S))
+        .collect();
     let spacing_min = (last.at_s - hour[0]) as f32 / 60.0 / (hour.len().max(2) - 1) as f32;
     row[STEPS + 1] = (spacing_min.clamp(1.0, 20.0) - 5.0) / 10.0;
     row[STEPS + 2] = (last.at_s - readings[0].at_s) as f32 / (3.0 * 3600.0);

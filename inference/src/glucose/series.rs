@@ -233,7 +233,8 @@ impl<'a> Window<'a> {
     /// The change over the minutes before the last reading, in mg/dL a minute.
     pub fn rate_per_min(&self, minutes: u32) -> f32 {
         let minutes = minutes.max(1);
-        (self.last.mg_per_dl - self.at(self.last.at_s - i64::from(minutes) * 60)) / minutes as f32
+        (self.last.mg_per_dl - self.at(self.last.at_s.saturating_sub(i64::from(minutes) * 60)))
+            / minutes as f32
     }
 }
 

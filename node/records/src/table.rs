@@ -105,11 +105,16 @@ impl Table {
         if text.trim().is_empty() {
             return Err(TableError::Empty);
         }
-        // The separator that gives a header: a comma may stand in the cells of the others.
-        [',', ';', '\t']
-            .into_iter()
-            .find_map(|separator| read(text, separator, is_header).transpose())
-            .unwrap_or(Err(TableError::NoHeader))
+        // The separator with the first header: a comma may stand in the cells of the others, even twice in a row.
+        let mut found: Option<(u64, char)> = None;
+        for separator in [',', ';', '\t'] {
+            let line = header_line(text, separator, is_header)?;
+            if let Some(line) = line.filter(|line| found.is_none_or(|(other, _)| *line < other)) {
+                found = Some((line, separator));
+            }
+        }
+        let (line, separator) = found.ok_or(TableError::NoHeader)?;
+        read(text, separator, line)
     }
 
     /// A number as tables hold it: with a decimal comma where the separator is none.
@@ -122,40 +127,51 @@ impl Table {
     }
 }
 
-/// The table with this separator; nothing when no line is its header.
-fn read(
-    text: &str,
-    separator: char,
-    is_header: &dyn Fn(&[String]) -> bool,
-) -> Result<Option<Table>, TableError> {
-    let mut reader = csv::ReaderBuilder::new()
+fn reader(text: &str, separator: char) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new()
         .delimiter(separator as u8)
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let mut record = csv::StringRecord::new();
-    let mut table: Option<Table> = None;
-    let mut seen = 0_usize;
-    while reader.read_record(&mut record).map_err(|_| TableError::NotText)? {
-        let line = record.position().map_or(0, csv::Position::line);
-        if record.len() > MAX_COLUMNS {
-            return Err(TableError::TooManyColumns { line });
+        .from_reader(text.as_bytes())
+}
+
+/// The cells of a record, and its line.
+fn cells(record: &csv::StringRecord) -> Result<Row, TableError> {
+    let line = record.position().map_or(0, csv::Position::line);
+    if record.len() > MAX_COLUMNS {
+        return Err(TableError::TooManyColumns { line });
+    }
+    Ok(Row { line, cells: record.iter().map(str::to_owned).collect() })
+}
+
+/// The line of the header with this separator; nothing when there is none among the first.
+fn header_line(
+    text: &str,
+    separator: char,
+    is_header: &dyn Fn(&[String]) -> bool,
+) -> Result<Option<u64>, TableError> {
+    for record in reader(text, separator).into_records().take(HEADER_WITHIN) {
+        let row = cells(&record.map_err(|_| TableError::NotText)?)?;
+        if is_header(&row.cells) {
+            return Ok(Some(row.line));
         }
-        seen += 1;
-        let cells: Vec<String> = record.iter().map(str::to_owned).collect();
-        match &mut table {
-            None if is_header(&cells) => table = Some(Table { columns: cells, rows: Vec::new(), separator }),
-            None if seen >= HEADER_WITHIN => return Ok(None),
-            None => {}
-            Some(table) => {
-                if table.rows.len() >= MAX_ROWS {
-                    return Err(TableError::TooManyRows);
-                }
-                if cells.iter().any(|cell| !cell.is_empty()) {
-                    table.rows.push(Row { line, cells });
-                }
+    }
+    Ok(None)
+}
+
+/// The table whose header stands in a line.
+fn read(text: &str, separator: char, header: u64) -> Result<Table, TableError> {
+    let mut table = Table { columns: Vec::new(), rows: Vec::new(), separator };
+    for record in reader(text, separator).into_records() {
+        let row = cells(&record.map_err(|_| TableError::NotText)?)?;
+        if row.line == header {
+            table.columns = row.cells;
+        } else if row.line > header && row.cells.iter().any(|cell| !cell.is_empty()) {
+            if table.rows.len() >= MAX_ROWS {
+                return Err(TableError::TooManyRows);
             }
+            table.rows.push(row);
         }
     }
     Ok(table)

@@ -178,6 +178,8 @@ pub(crate) struct SeriesReport {
     pub trend: Option<SeriesTrend>,
     /// The answer about changes.
     pub changes: Option<Vec<SeriesChange>>,
+    /// How the level drifts between changes, for each day; null when it does not.
+    pub drift_per_day: Option<f64>,
     /// The answer about what comes.
     pub forecast: Option<SeriesForecast>,
     /// What to know of this answer.
@@ -208,9 +210,9 @@ pub(crate) struct SeriesTrend {
 pub(crate) struct SeriesChange {
     /// The first measurement after it.
     pub at: String,
-    /// The mean before.
+    /// The level right before.
     pub before: f64,
-    /// The mean after.
+    /// The level right after.
     pub after: f64,
     /// The share of orders with as good a split.
     pub p: f64,

@@ -142,13 +142,16 @@ fn probability(p: f64) -> String {
 
 fn changes(report: &SeriesReport) {
     let Some(changes) = &report.changes else { return };
+    if let Some(drift) = report.drift_per_day {
+        output::line(&format!("Beside a steady drift of {:+} a day:", Signed(drift)));
+    }
     if changes.is_empty() {
         return output::line("No change of level that chance would not make once in a hundred times.");
     }
     let row = |change: &crate::api::types::SeriesChange| {
         [change.at.clone(), short(change.before), short(change.after), probability(change.p)]
     };
-    output::table(["from", "mean before", "mean after", "p"], changes.iter().map(row));
+    output::table(["from", "level before", "level after", "p"], changes.iter().map(row));
 }
 
 fn forecast(report: &SeriesReport) {

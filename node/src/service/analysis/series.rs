@@ -145,9 +145,12 @@ fn tell_trend(report: &mut SeriesReport, trend: &Trend, all: usize) {
 fn tell_changes(report: &mut SeriesReport, found: &Changes, at: &dyn Fn(i64) -> String) {
     if found.autocorrelation > ALIKE {
         report.notes.push(format!(
-            "between changes, measurements that follow each other are alike ({:.2}): what drifts may be called a change",
+            "between changes, measurements that follow each other are alike ({:.2}): what wanders may be called a change",
             found.autocorrelation
         ));
+    }
+    if found.drift_per_day != 0.0 {
+        report.drift_per_day = Some(found.drift_per_day);
     }
     let change = |change: &inference::analytics::Change| SeriesChange {
         at: at(change.at_s),
