@@ -31,8 +31,12 @@ fn ramp(from: f32, step: f32, count: usize) -> Vec<f32> {
 
 #[test]
 fn a_rise_goes_on_a_while_and_a_fall_too() {
-    let up = forecast(5, ramp(100.0, 3.0, 24));
-    let down = forecast(5, ramp(200.0, -3.0, 24));
+    let after_rest = |from: f32, steps: [f32; 6]| {
+        let rest = (0..18).map(move |at| from + (at % 2) as f32);
+        forecast(5, rest.chain(steps))
+    };
+    let up = after_rest(100.0, [103.0, 107.0, 112.0, 118.0, 125.0, 132.0]);
+    let down = after_rest(180.0, [177.0, 173.0, 168.0, 162.0, 155.0, 148.0]);
     assert!(up.forecasts[0].mg_per_dl > up.last_mg_per_dl && up.parts[0].course > 0.0);
     assert!(down.forecasts[0].mg_per_dl < down.last_mg_per_dl && down.parts[0].course < 0.0);
     for forecast in [up, down] {

@@ -98,7 +98,9 @@ impl Table {
             return Err(TableError::TooLarge);
         }
         let text = std::str::from_utf8(&bytes).map_err(|_| TableError::NotText)?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // One way to end lines, so that they are counted as people count them.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+        let text = text.as_str();
         if text.contains('\0') {
             return Err(TableError::NotText);
         }
@@ -200,6 +202,7 @@ mod tests {
             assert_eq!(table.rows.len(), 1);
         }
         assert_eq!(of("q\n\na,b\n1,2").unwrap().rows[0].line, 4);
+        assert_eq!(of("a,b\r\n1,2\r\n3,4").unwrap().rows[1].line, 3);
     }
 
     #[test]
