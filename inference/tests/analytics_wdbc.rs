@@ -8,7 +8,13 @@ use std::path::PathBuf;
 use metaclinic_inference::analytics::{Panel, clusters, components};
 
 /// Thirty measures of each tumour, and whether it is benign.
-fn tumours() -> Option<(Vec<String>, Vec<Vec<Option<f64>>>, Vec<bool>)> {
+struct Tumours {
+    names: Vec<String>,
+    rows: Vec<Vec<Option<f64>>>,
+    benign: Vec<bool>,
+}
+
+fn tumours() -> Option<Tumours> {
     let root = std::env::var_os("METACLINIC_DATA")?;
     let text = std::fs::read_to_string(PathBuf::from(root).join("small-clinical-tables/wdbc.csv")).ok()?;
     let mut lines = text.lines();
@@ -20,12 +26,12 @@ fn tumours() -> Option<(Vec<String>, Vec<Vec<Option<f64>>>, Vec<bool>)> {
         benign.push(cells.pop()?? == 1.0);
         rows.push(cells);
     }
-    Some((names, rows, benign))
+    Some(Tumours { names, rows, benign })
 }
 
 #[test]
 fn known_components_and_the_two_kinds_of_tumour_are_found() {
-    let Some((names, rows, benign)) = tumours() else {
+    let Some(Tumours { names, rows, benign }) = tumours() else {
         println!("skipped: METACLINIC_DATA names no folder with small-clinical-tables");
         return;
     };
