@@ -20,6 +20,7 @@ mod features;
 mod figures;
 mod filter;
 mod network;
+mod novelty;
 mod pacing;
 mod quality;
 mod reasons;
@@ -36,6 +37,7 @@ pub use evaluation::{Counts, Figures, LabelledRecording, MatchedBeats, TOLERANCE
 pub use explanation::{LEAST_SHARE, Part, PartShares, explained_stretches};
 pub use features::{Features, features, first_lead};
 pub use figures::Evaluation;
+pub use novelty::{NOVELTY_MARGIN, Novelty};
 pub use quality::{Problem, Quality, QualityWindow, Refusal, assess};
 pub use reasons::Reason;
 pub use rhythm::{BeatClass, RhythmSummary, rhythm};

@@ -63,6 +63,18 @@ pub enum AuditAction {
     RoomJoin,
     /// Changes of a room were refused.
     RoomRefuse,
+    /// A model was signed here for others, or is offered no more.
+    ModelPublish,
+    /// A model of a peer was fetched.
+    ModelFetch,
+    /// A model was approved, or a package of one refused.
+    ModelInstall,
+    /// An approved model was put in use.
+    ModelActivate,
+    /// A model was put out of use.
+    ModelRollback,
+    /// A person agreed or disagreed with what a model answered.
+    ModelOpinion,
 }
 
 /// How it ended.

@@ -7,6 +7,7 @@ mod fhir;
 mod grants;
 mod guard;
 mod identity;
+mod models;
 mod pairing;
 mod records;
 mod reply;
@@ -58,6 +59,19 @@ pub(crate) enum Transport {
         audit::verify,
         diagnose::ecg,
         diagnose::image,
+        models::list,
+        models::card,
+        models::verify,
+        models::publish,
+        models::withdraw,
+        models::updates,
+        models::fetch,
+        models::candidate,
+        models::install,
+        models::compare,
+        models::activate,
+        models::rollback,
+        models::drift,
         rooms::list,
         rooms::create,
         rooms::join,
@@ -94,6 +108,19 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/audit/verify", post(audit::verify))
         .route("/diagnose/ecg", post(diagnose::ecg))
         .route("/diagnose/image", post(diagnose::image))
+        .route("/models", get(models::list))
+        .route("/models/card", post(models::card))
+        .route("/models/verify", post(models::verify))
+        .route("/models/publish", post(models::publish))
+        .route("/models/withdraw", post(models::withdraw))
+        .route("/models/updates", post(models::updates))
+        .route("/models/fetch", post(models::fetch))
+        .route("/models/candidate", post(models::candidate))
+        .route("/models/install", post(models::install))
+        .route("/models/compare", post(models::compare))
+        .route("/models/activate", post(models::activate))
+        .route("/models/rollback", post(models::rollback))
+        .route("/models/drift", post(models::drift))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/join", post(rooms::join))
         .route("/rooms/{room}", get(rooms::show))

@@ -9,11 +9,13 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use super::classifier::EcgModel;
 use super::decision::{Decision, Rule};
 use super::detection::{Beat, detect};
 use super::evaluation::{LabelledRecording, match_beats};
 use super::features::{HELD, column, features};
 use super::network::{Head, Network, Numbering, QUESTIONS, Question, gather};
+use super::novelty::Novelty;
 use super::rhythm::BeatClass;
 use super::signal::EcgSignal;
 use crate::Backend;
@@ -191,8 +193,11 @@ pub fn train(recordings: &[LabelledRecording], training: &Training<'_>) -> Resul
     let curves = mean_curves(&learned);
     let network = Network::of(learned.into_iter().map(|member| member.heads).collect());
     let rules = rules(&network, &patients, &whole);
-    let weights = network.write().ok_or(TrainError::Written)?;
-    let decision = toml::Table::try_from(Decision { patients, rules }).map_err(|_| TrainError::Written)?;
+    let mut model = EcgModel::of(network, Decision { patients, rules, novelty_limit: None });
+    model.decision.novelty_limit =
+        Novelty::of(&model, recordings, &|_, _| {}).map(|novelty| novelty.limit).filter(|limit| *limit > 0.0);
+    let weights = model.network.write().ok_or(TrainError::Written)?;
+    let decision = toml::Table::try_from(model.decision).map_err(|_| TrainError::Written)?;
     Ok(Trained { weights, decision, curves })
 }
 

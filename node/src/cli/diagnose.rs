@@ -2,6 +2,7 @@
 
 mod ecg;
 mod image;
+mod opinion;
 
 use clap::Subcommand;
 
