@@ -6,7 +6,7 @@ use super::evaluation::LabelledRecording;
 
 /// The limit is so many times the farthest recording of the choice: two dozen patients do not show how far usual people
 /// can lie out, and a readable recording that is refused helps nobody.
-pub const NOVELTY_MARGIN: f32 = 1.5;
+pub const NOVELTY_MARGIN: f32 = 2.0;
 
 /// How far recordings lie out, and the limit that follows.
 #[derive(Clone, Debug, PartialEq)]

@@ -191,6 +191,13 @@ mod tests {
     }
 
     #[test]
+    fn reasons_are_counted_apart() {
+        let names: std::collections::BTreeSet<_> = Refusal::NAMES.into_iter().collect();
+        assert_eq!(names.len(), Refusal::NAMES.len());
+        assert!(names.contains(Refusal::Unfamiliar.name()) && names.contains(Refusal::Colour.name()));
+    }
+
+    #[test]
     fn a_strip_is_no_radiograph() {
         let image = |width, height| GrayImage::new(width, height, vec![0.5; width * height]).unwrap();
         assert_eq!(check_shape(&image(30, 121)), Err(Refusal::Elongated));
