@@ -175,6 +175,8 @@ const BUILT_IN: &[BuiltIn] = &[
         about: include_str!("../models/breast-mass/about.toml"),
         figures: include_str!("../models/breast-mass/figures.toml"),
         weights: include_bytes!("../models/breast-mass/weights.bpk"),
+    },
+    BuiltIn {
         about: include_str!("../models/glucose-forecast/about.toml"),
         figures: include_str!("../models/glucose-forecast/figures.toml"),
         weights: include_bytes!("../models/glucose-forecast/weights.bpk"),

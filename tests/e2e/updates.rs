@@ -23,6 +23,8 @@ const MODELS: &str = "/metaclinic/models/1";
 const MAGIC: &[u8] = b"metaclinic-model1\n";
 const ECG: &str = "ecg-beats";
 const XRAY: &str = "chest-xray";
+/// A version that no built-in model has yet.
+const NEW: &str = "90";
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/models")
@@ -50,19 +52,27 @@ fn files(name: &str) -> (String, String, Vec<u8>) {
     (read("about.toml"), read("figures.toml"), weights)
 }
 
-/// A package as a stranger would spell it, of version 2 unless `change` does something else.
+/// The version of a built-in model.
+fn version(name: &str) -> String {
+    let (about, ..) = files(name);
+    let line = about.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
+    line.trim_matches('"').to_owned()
+}
+
+/// A package as a stranger would spell it, of version [`NEW`] unless `change` does something else.
 fn package(
     author: &IdentityKey,
     name: &str,
     change: impl FnOnce(&mut ModelManifest, &mut Vec<u8>),
 ) -> Vec<u8> {
     let (about, figures, mut weights) = files(name);
-    let about = about.replacen("version = \"1\"", "version = \"2\"", 1);
+    let about =
+        about.replacen(&format!("version = \"{}\"", version(name)), &format!("version = \"{NEW}\""), 1);
     let mut manifest = ModelManifest {
         version: ModelManifest::VERSION,
         author: author.id(),
         name: name.to_owned(),
-        model_version: "2".into(),
+        model_version: NEW.into(),
         about,
         figures,
         weights_sha256: sha2::Sha256::digest(&weights).into(),
@@ -127,18 +137,18 @@ fn a_clinic_publishes_and_another_fetches_approves_runs_beside_activates_and_rol
     pair(&author, &clinic);
     let folder = text(&models().join(XRAY));
     let published =
-        harness::run_json(&author, &["models", "publish", "image", "--from", &folder, "--as-version", "2"]);
-    assert_eq!((&published["model"], &published["version"]), (&json!(XRAY), &json!("2")), "{published}");
+        harness::run_json(&author, &["models", "publish", "image", "--from", &folder, "--as-version", NEW]);
+    assert_eq!((&published["model"], &published["version"]), (&json!(XRAY), &json!(NEW)), "{published}");
 
     let updates = harness::run_json(&clinic, &["models", "updates"]);
     let offer = &updates["peers"][0]["offers"][0];
     assert_eq!(
         (&offer["name"], &offer["version"], &offer["newer"]),
-        (&json!(XRAY), &json!("2"), &json!(true))
+        (&json!(XRAY), &json!(NEW), &json!(true))
     );
     fails(&harness::run_cli(&clinic, &["models", "fetch", ECG, "--from", "author"]), 3, "not offered");
     let fetched = harness::run_json(&clinic, &["models", "fetch", XRAY, "--from", "author"]);
-    assert_eq!(fetched["version"], "2");
+    assert_eq!(fetched["version"], NEW);
     assert_eq!(in_use(&clinic, XRAY), ("1".into(), "built-in".into()), "fetched is not in use");
 
     import_picture(&clinic);
@@ -156,20 +166,21 @@ fn a_clinic_publishes_and_another_fetches_approves_runs_beside_activates_and_rol
     assert_eq!(compared["shadow"]["mean_absolute_difference"], 0.0, "{compared}");
 
     let here = harness::run_json(&clinic, &["models", "activate", XRAY]);
-    assert_eq!((&here["version"], &here["source"]), (&json!("2"), &json!("installed")));
+    assert_eq!((&here["version"], &here["source"]), (&json!(NEW), &json!("installed")));
     let after = diagnosed(&clinic);
-    assert_eq!((&after["model"]["version"], &after["model"]["source"]), (&json!("2"), &json!("installed")));
+    assert_eq!((&after["model"]["version"], &after["model"]["source"]), (&json!(NEW), &json!("installed")));
     assert_eq!(after["model"]["author"], updates["peers"][0]["peer"]);
     assert_eq!(after["findings"], before["findings"]);
     // A file belongs to no home.
     let file = harness::run_json(&clinic, &["diagnose", "image", &text(&sample())]);
     assert_eq!(file["model"]["source"], "built-in");
+    let built_in = std::fs::read_dir(models()).expect("readable").count();
     let verified = harness::run_json(&clinic, &["models", "verify"]);
     assert_eq!(
         (verified["damaged"].as_u64(), verified["models"].as_array().map(Vec::len)),
-        (Some(0), Some(3))
+        (Some(0), Some(built_in + 1))
     );
-    assert_eq!(harness::run_json(&clinic, &["models", "show", XRAY])["about"]["version"], "2");
+    assert_eq!(harness::run_json(&clinic, &["models", "show", XRAY])["about"]["version"], NEW);
 
     let back = harness::run_json(&clinic, &["models", "rollback", XRAY]);
     assert_eq!((&back["version"], &back["source"]), (&json!("1"), &json!("built-in")));
@@ -254,7 +265,7 @@ fn what_is_not_what_its_author_signed_is_refused_and_changes_nothing() {
     // The same author, named: beside at first, or at once; and an old version brought again is refused.
     let taken = install(&home, ECG, &good, Some(&author), &["--now"]);
     assert!(taken.status.success(), "{}", described(&taken));
-    assert_eq!(in_use(&home, ECG), ("2".into(), "installed".into()));
+    assert_eq!(in_use(&home, ECG), (NEW.into(), "installed".into()));
     fails(&install(&home, ECG, &good, Some(&author), &["--now"]), 3, "not newer");
     let again = install(&home, ECG, &good, Some(&author), &["--now", "--allow-older"]);
     assert!(again.status.success(), "{}", described(&again));
@@ -272,7 +283,7 @@ fn a_patient_publishes_nothing_and_a_stranger_learns_of_nothing() {
     let dir = harness::temp_dir();
     let patient = homes::quick(dir.path(), "patient", "patient");
     let folder = text(&models().join(ECG));
-    let publish = ["models", "publish", ECG, "--from", folder.as_str(), "--as-version", "2"];
+    let publish = ["models", "publish", ECG, "--from", folder.as_str(), "--as-version", NEW];
     fails(&harness::run_cli(&patient, &publish), 3, "patient");
     let author = homes::quick(dir.path(), "author", "clinic");
     let _daemon = homes::daemon(&author);
@@ -319,7 +330,7 @@ fn a_kill_in_the_middle_of_an_install_leaves_the_old_model_or_the_new_one() {
         let _ = child.wait();
         let (version, source) = in_use(&home, XRAY);
         assert!(
-            [("1", "built-in"), ("2", "installed")].contains(&(version.as_str(), source.as_str())),
+            [("1", "built-in"), (NEW, "installed")].contains(&(version.as_str(), source.as_str())),
             "{version} {source}"
         );
         let report = diagnosed(&home);

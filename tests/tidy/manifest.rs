@@ -40,8 +40,12 @@ pub(crate) fn members(tree: &Tree) -> Vec<Member> {
 
 /// The folders that the root manifest lists as members.
 pub(crate) fn member_folders(tree: &Tree) -> Vec<String> {
+    listed(tree, "members")
+}
+
+fn listed(tree: &Tree, list: &str) -> Vec<String> {
     let root = root(tree);
-    let list = root.get("workspace").and_then(|w| w.get("members")).and_then(Value::as_array);
+    let list = root.get("workspace").and_then(|w| w.get(list)).and_then(Value::as_array);
     list.into_iter().flatten().filter_map(|folder| folder.as_str().map(str::to_owned)).collect()
 }
 
@@ -105,7 +109,9 @@ pub(crate) fn unreadable_manifests(tree: &Tree) -> Findings {
 pub(crate) fn stray_manifests(tree: &Tree) -> Findings {
     let folders = member_folders(tree);
     let manifests = tree.files().filter_map(|(path, _)| path.strip_suffix("/Cargo.toml"));
-    let stray = manifests.filter(|folder| !folders.iter().any(|f| f == folder));
+    // What is excluded is built by itself, when somebody asks for it.
+    let excluded = listed(tree, "exclude");
+    let stray = manifests.filter(|folder| !folders.iter().chain(&excluded).any(|f| f == folder));
     stray.map(|folder| format!("{folder}/Cargo.toml: not a member; list it in the root Cargo.toml")).collect()
 }
 

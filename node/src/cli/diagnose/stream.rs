@@ -28,7 +28,7 @@ pub(super) struct Lines {
 ///
 /// # Errors
 /// [`Problem`] for a line that holds no numbers, with its number; what came before it has been told.
-pub(super) fn run(context: &Context, lines: Lines, mut input: impl BufRead) -> Result<(), Problem> {
+pub(super) fn run(context: &Context, lines: &Lines, mut input: impl BufRead) -> Result<(), Problem> {
     let model = EcgModel::built_in(lines.backend).tried("read the model")?;
     let mut counts = [0_usize; BeatClass::ALL.len()];
     let mut tell = |rate: f64, events: Vec<StreamEvent>| {

@@ -103,6 +103,8 @@ fn draw(report: &DriftReport, file: &Path) -> Result<(), Problem> {
             }),
             line("mean novelty", points(|day| day.mean_novelty)),
         ],
+        bands: Vec::new(),
+        legend_left: false,
         range: Some([[-0.5, report.days.len().max(1) as f64], [0.0, 1.0]]),
     };
     pictures::write(file, &chart.svg().tried("draw the chart")?)
