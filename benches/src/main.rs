@@ -12,6 +12,7 @@ mod nodes;
 mod report;
 mod rooms;
 mod store;
+mod triage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,10 +57,12 @@ enum Name {
     Blob,
     /// From start to ready
     Start,
+    /// A turn of the self-check, with the model of sentences where METACLINIC_MODELS has it
+    Triage,
 }
 
 impl Name {
-    const ALL: [Name; 8] = [
+    const ALL: [Name; 9] = [
         Name::RoomEdit,
         Name::Heal,
         Name::Join,
@@ -68,6 +71,7 @@ impl Name {
         Name::Ecg,
         Name::Blob,
         Name::Start,
+        Name::Triage,
     ];
 
     fn measure(self, cli: &Cli) -> Result<Measured, String> {
@@ -86,6 +90,7 @@ impl Name {
             Name::Backend => ecg::backends(),
             Name::Blob => blob::fetch(),
             Name::Start => nodes::start(cli.data.as_deref()),
+            Name::Triage => triage::turn(),
         }
     }
 }

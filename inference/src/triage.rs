@@ -16,6 +16,7 @@ mod lexicon;
 mod measure;
 mod pattern;
 mod rules;
+mod suggestion;
 mod text;
 mod tokens;
 
@@ -24,7 +25,8 @@ pub use dialogue::{Ask, Dialogue, HandOff, MAX_QUESTIONS, Question};
 pub use known::{Answer, Known, Measure, Status};
 pub use lexicon::{Finding, FindingKind};
 pub use rules::{Case, Rule, Rules, Words};
-pub use text::{MAX_TEXT_BYTES, Mention, Understood, read_text};
+pub use suggestion::{LEAST_SIMILARITY, MAX_SUGGESTIONS, Meanings, MeaningsError, Suggestion};
+pub use text::{MAX_TEXT_BYTES, Mention, Understood, Unmatched, read_text};
 
 /// A language of the self-check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -109,7 +109,7 @@ proptest! {
         for mention in &understood.mentions {
             prop_assert!(text.get(mention.range.clone()).is_some());
         }
-        for range in &understood.unmatched {
+        for range in understood.unmatched.iter().map(|it| &it.range) {
             prop_assert!(text.get(range.clone()).is_some());
         }
     }

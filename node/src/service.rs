@@ -9,6 +9,7 @@ pub(crate) mod corpus;
 pub(crate) mod ecg;
 pub(crate) mod exchange;
 pub(crate) mod identity;
+mod model_info;
 pub(crate) mod models;
 pub(crate) mod network;
 pub(crate) mod pairing;
@@ -16,6 +17,8 @@ pub(crate) mod peers;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod rooms;
+pub(crate) mod suggestions;
+mod vectors;
 pub(crate) mod xray;
 
 use std::collections::HashMap;

@@ -1,17 +1,9 @@
 //! Exit codes, words and results of single commands.
 
-use std::process::Output;
-
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, described, fails};
 use serde_json::Value;
 
 use crate::homes;
-
-fn fails(output: &Output, code: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(code), "{}", described(output));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
-}
 
 #[test]
 fn wrong_use_ends_with_two_and_says_what_to_do() {

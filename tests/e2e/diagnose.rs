@@ -1,9 +1,8 @@
 //! Reading an ECG from the command line: from a file without a home, from a record, and into a room.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, fails, object};
 use serde_json::Value;
 
 use crate::homes;
@@ -21,17 +20,6 @@ fn sample(folder: &Path) -> (String, PathBuf) {
     (folder.join("mitdb-208-excerpt.hea").display().to_string(), folder.join("no-home"))
 }
 
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", described(output));
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
-}
-
-fn fails(output: &Output, code: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(code), "{}", described(output));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
-}
-
 #[test]
 fn a_file_is_read_without_a_home_and_drawn_to_scale() {
     let dir = harness::temp_dir();
@@ -40,7 +28,7 @@ fn a_file_is_read_without_a_home_and_drawn_to_scale() {
     let strips = ["--strip", svg.to_str().expect("UTF-8"), "--strip", png.to_str().expect("UTF-8")];
     let mut args = vec!["--json", "diagnose", "ecg", &file, "--start", "10", "--seconds", "8"];
     args.extend(strips);
-    let report = json(&harness::run_cli(&home, &args));
+    let report = object(&harness::run_cli(&home, &args));
     assert_eq!(report["refused"], Value::Null);
     let beats = report["beats"].as_array().expect("beats");
     assert!((450..600).contains(&beats.len()), "{} beats", beats.len());
@@ -59,7 +47,7 @@ fn a_file_is_read_without_a_home_and_drawn_to_scale() {
     // The signal file and the bare name mean the same recording.
     for name in [file.replace(".hea", ".dat"), file.replace(".hea", "")] {
         assert_eq!(
-            json(&harness::run_cli(&home, &["--json", "diagnose", "ecg", &name]))["beats"],
+            object(&harness::run_cli(&home, &["--json", "diagnose", "ecg", &name]))["beats"],
             report["beats"]
         );
     }
@@ -76,7 +64,7 @@ fn backends_of_the_program_agree() {
     let (file, home) = sample(dir.path());
     let with =
         |backend: &str| harness::run_cli(&home, &["--json", "diagnose", "ecg", &file, "--backend", backend]);
-    let (flex, ndarray) = (json(&with("flex")), json(&with("ndarray")));
+    let (flex, ndarray) = (object(&with("flex")), object(&with("ndarray")));
     let pairs =
         flex["beats"].as_array().expect("beats").iter().zip(ndarray["beats"].as_array().expect("beats"));
     for (left, right) in pairs {
@@ -96,7 +84,7 @@ fn what_cannot_be_read_is_refused_in_words() {
     std::fs::write(dir.path().join("mitdb-208-excerpt.dat"), flat).expect("written");
     let header = std::fs::read_to_string(&file).expect("read").replace(" 975 5363 ", " 1024 -32768 ");
     std::fs::write(&file, header).expect("written");
-    let report = json(&harness::run_cli(&home, &["--json", "diagnose", "ecg", &file]));
+    let report = object(&harness::run_cli(&home, &["--json", "diagnose", "ecg", &file]));
     assert!(report["refused"].as_str().is_some_and(|reason| reason.contains("no signal")), "{report}");
     assert_eq!(report["beats"], serde_json::json!([]));
     fails(&harness::run_cli(&home, &["diagnose", "ecg", "/nonexistent/100"]), 1, "/nonexistent/100");

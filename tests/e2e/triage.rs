@@ -1,10 +1,10 @@
 //! The self-check from the command line: one shot in both languages, answers from a file, questionnaires, quoted answers.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, described, fails, object};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -29,17 +29,6 @@ fn with_places(folder: &Path, args: &[&str]) -> Command {
     let mut command = harness::command(&folder.join("no-home"), args);
     command.env("METACLINIC_CORPUS", folder.join("corpus")).env("METACLINIC_MODELS", folder.join("models"));
     command
-}
-
-fn object(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", described(output));
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
-}
-
-fn fails(output: &Output, code: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(code), "{}", described(output));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
 }
 
 #[test]
@@ -184,4 +173,62 @@ fn only_the_published_model_of_sentences_is_kept() {
     fails(&run(&["models", "fetch", "oracle"]), 2, "sentences");
     fails(&run(&["models", "fetch", "sentences", "--index", "http://127.0.0.1:9"]), 1, "--file");
     assert!(!dir.path().join("models").exists(), "nothing is kept of what is refused");
+}
+
+#[test]
+fn without_the_model_the_words_alone_are_read_and_it_is_said() {
+    let dir = harness::temp_dir();
+    let run = |args: &[&str]| with_places(dir.path(), args).output().expect("it runs");
+    let unknown = ["triage", "--lang", "en", "--text", "my ticker hops about strangely"];
+    let answer = object(&run(&[&["--json"], &unknown[..]].concat()));
+    assert_eq!((&answer["meanings"], &answer["suggested"]), (&json!("no_model"), &json!([])), "{answer}");
+    let told = run(&unknown);
+    let (out, err) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    assert!(err.contains("models fetch sentences"), "{}", described(&told));
+    assert!(out.contains("No complaint was understood") && out.contains("emergency number"), "{out}");
+    let known = ["--json", "triage", "--lang", "en", "--text", "I have a cough."];
+    assert_eq!(object(&run(&known))["meanings"], "nothing_left");
+}
+
+#[test]
+fn a_damaged_model_never_stops_a_self_check() {
+    let dir = harness::temp_dir();
+    let folder = dir.path().join("models/all-minilm-l6-v2");
+    std::fs::create_dir_all(&folder).expect("made");
+    for name in ["model.safetensors", "tokenizer.json"] {
+        std::fs::write(folder.join(name), "damaged").expect("written");
+    }
+    let text = "my ticker hops about strangely, I have crushing chest pain and I am sweating";
+    let args = ["--json", "triage", "--lang", "en", "--text", text];
+    let answer = object(&with_places(dir.path(), &args).output().expect("it runs"));
+    assert_eq!((&answer["urgency"], &answer["meanings"]), (&json!("emergency"), &json!("unusable_model")));
+}
+
+/// Needs `METACLINIC_MODELS` as `models fetch sentences` fills it; says so and passes without.
+#[test]
+fn with_the_model_unknown_words_are_asked_about_and_its_lexicon_is_embedded_once() {
+    let Some(models) = std::env::var_os("METACLINIC_MODELS").map(std::path::PathBuf::from) else {
+        println!("skipped: METACLINIC_MODELS names no folder");
+        return;
+    };
+    if !models.join("all-minilm-l6-v2/model.safetensors").is_file() {
+        println!("skipped: METACLINIC_MODELS holds no fetched model of sentences");
+        return;
+    }
+    let dir = harness::temp_dir();
+    let text = "My heart keeps missing a beat, as it were.";
+    let run = |text: &str| {
+        let args = ["--json", "triage", "--lang", "en", "--age", "30", "--text", text];
+        let mut command = harness::command(&dir.path().join("no-home"), &args);
+        object(&command.env("METACLINIC_MODELS", &models).output().expect("it runs"))
+    };
+    let _ = run(text);
+    let answer = run("The whole room whirls round and round me.");
+    assert_eq!(answer["meanings"], "compared", "{answer}");
+    let suggested = &answer["suggested"][0];
+    assert!(suggested["similarity"].as_f64().is_some_and(|it| it > 0.5), "{answer}");
+    assert_eq!(suggested["clause_span"], json!([0, 40]), "{answer}");
+    assert!(answer["questions"].to_string().contains("Do you mean this"), "{answer}");
+    let kept = std::fs::read_dir(&models).expect("a folder").filter_map(Result::ok);
+    assert_eq!(kept.filter(|it| it.file_name().to_string_lossy().starts_with("self-check-")).count(), 1);
 }

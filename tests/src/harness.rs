@@ -166,6 +166,25 @@ pub fn described(output: &Output) -> String {
     format!("{}\nstdout: {out}\nstderr: {err}", output.status)
 }
 
+/// That a command ended with this code and said these words.
+///
+/// # Panics
+/// When it did not.
+pub fn fails(output: &Output, code: i32, words: &str) {
+    assert_eq!(output.status.code(), Some(code), "{}", described(output));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
+}
+
+/// The one JSON object that a command printed.
+///
+/// # Panics
+/// When it failed or printed something else.
+pub fn object(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", described(output));
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
 /// A running daemon, killed when dropped.
 pub struct Daemon {
     child: Child,

@@ -18,6 +18,8 @@ const _: () = assert!(QUESTIONS <= MAX_QUESTIONS);
 pub enum Basis {
     /// A rule.
     Rules,
+    /// A rule that would fire if what a text may mean were so; the questions ask for it.
+    Suggestion,
     /// Nothing that would allow less than a clinician: too little is known, or a finding that no rule accounts for.
     NotEnoughKnown,
 }
@@ -113,7 +115,7 @@ impl Rules {
             return verdict(worst, Basis::Rules, &fired, unaccounted);
         }
         if !suggested.is_empty() {
-            return verdict(Urgency::Clinician, Basis::Rules, &suggested, unaccounted);
+            return verdict(Urgency::Clinician, Basis::Suggestion, &suggested, unaccounted);
         }
         if !homely.is_empty() && unaccounted.is_empty() {
             return verdict(Urgency::SelfCare, Basis::Rules, &homely, unaccounted);

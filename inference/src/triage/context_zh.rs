@@ -6,6 +6,8 @@ use std::ops::Range;
 use super::known::Status;
 
 const STOPS: &[char] = &['.', '!', '?', ';', '\n', '。'];
+/// Stands where a relative was named.
+const GONE: char = '\u{FFFC}';
 /// How far a cue is looked for to either side, in bytes: two hundred Chinese letters.
 const REACH_BYTES: usize = 600;
 /// Cues that reach to the end of their clause.
@@ -93,8 +95,33 @@ const RELATIVES: &[&str] = &[
 ];
 const CHILDREN: &[&str] = &["儿子", "女儿", "孩子", "宝宝", "小孩", "娃"];
 const TELLS: &[&str] = &["说", "发现", "带", "代诉", "担心", "觉得", "告诉", "注意到", "看到", "诉"];
-const NOW: &[&str] =
-    &["突然", "现在", "正在", "刚", "今天", "昨天", "今早", "昨晚", "开始", "已经", "一直", "忽然"];
+const NOW: &[&str] = &[
+    "突然",
+    "现在",
+    "正在",
+    "刚",
+    "今天",
+    "昨天",
+    "今早",
+    "昨晚",
+    "开始",
+    "已经",
+    "一直",
+    "忽然",
+    "岁",
+    "摔",
+    "晕倒",
+    "昏迷",
+    "撞",
+    "叫不",
+    "抽搐",
+    "喘不",
+    "误吞",
+    "误服",
+    "吞了",
+    "吐血",
+    "大出血",
+];
 const UNSURE: &[&str] =
     &["可能", "也许", "不确定", "怀疑", "担心", "害怕", "如果", "万一", "说不定", "不知道是不是"];
 const OVER: &[&str] =
@@ -206,6 +233,10 @@ fn is_other(of_self: bool, sentence: &str, clause: &str, whole_clause: &str) -> 
     if sentence.rfind("家族").is_some_and(|at| !sentence[at..].contains(['我', '本'])) {
         return true;
     }
+    // A whole family with the patient in it.
+    if clause.contains("全家") {
+        return false;
+    }
     let found = |names: &[&str]| names.iter().filter_map(|it| clause.rfind(it).map(|at| at + it.len())).max();
     let (relative, child) = (found(RELATIVES), found(CHILDREN));
     let Some(end) = relative.max(child) else { return false };
@@ -225,6 +256,7 @@ fn is_other(of_self: bool, sentence: &str, clause: &str, whole_clause: &str) -> 
 /// Whether the text says "I" other than in "my mother", or names a patient.
 pub(crate) fn speaks_of_self(text: &str) -> bool {
     let mut rest = text.to_string();
+    // Longer ways to say "mine" first, then what is left of the names, so that it is seen where one stood.
     for name in RELATIVES.iter().chain(CHILDREN) {
         rest = rest
             .replace(&format!("我的{name}"), "")
@@ -234,5 +266,16 @@ pub(crate) fn speaks_of_self(text: &str) -> bool {
             rest = rest.replace(name, "");
         }
     }
-    rest.contains('我') || rest.contains("患者") || rest.contains("病人")
+    for name in RELATIVES.iter().chain(CHILDREN) {
+        rest = rest.replace(name, &GONE.to_string());
+    }
+    rest.match_indices('我').any(|(at, _)| !owns_relative(&rest[at..]))
+        || rest.contains("患者")
+        || rest.contains("病人")
+}
+
+/// "我五岁的" before what was a relative: it names whose child it is, and nothing of oneself.
+fn owns_relative(from_self: &str) -> bool {
+    let phrase = from_self.split([',', ' ', '.', '。', GONE]).next().unwrap_or("");
+    from_self[phrase.len()..].starts_with(GONE) && phrase.ends_with('的')
 }

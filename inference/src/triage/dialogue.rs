@@ -14,6 +14,11 @@ pub const MAX_QUESTIONS: usize = 20;
 /// A rule that lacks more conditions than this is far from firing.
 const MAX_MISSING: usize = 2;
 
+/// Below this age nobody is asked about drink, drugs and the like.
+const CHILD_YEARS: f64 = 10.0;
+const OF_ADULTS: &[&str] =
+    &["alcohol_withdrawal", "heavy_alcohol", "drug_use", "lithium", "sexually_active", "new_partner"];
+
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ask {
@@ -175,14 +180,19 @@ pub(crate) fn questions(
     if n == 0 || reached == Some(Urgency::Emergency) {
         return Vec::new();
     }
-    let mut found: Vec<Question> = Vec::new();
+    let mut found: Vec<Question> = suggested(known, &evidence);
     if evidence.person.age_years.is_none() {
         found.push(plain(Ask::Age));
     }
     let above = |rule: &&Rule| rule.tier > reached.unwrap_or(Urgency::SelfCare);
     let mut candidates: Vec<Candidate<'_>> =
         rules.rules.iter().filter(above).flat_map(|rule| missing(rule, &evidence)).collect();
-    candidates.sort_by_key(|it| (std::cmp::Reverse(it.rule.tier), it.missing));
+    let age = evidence.person.age_years;
+    let child = age.is_some_and(|years| years < CHILD_YEARS);
+    candidates.retain(|it| !(child && is_of_adults(it.ask)));
+    // A rule for this age comes before one for everybody.
+    let general = |rule: &Rule| rule.condition.age_years.is_none() || age.is_none();
+    candidates.sort_by_key(|it| (std::cmp::Reverse(it.rule.tier), general(it.rule), it.missing));
     let homely = reached.is_none() && rules.rules.iter().any(|rule| lacks_only_duration(rule, &evidence));
     if homely {
         found.push(plain(Ask::Duration));
@@ -199,6 +209,26 @@ pub(crate) fn questions(
     found.retain(|it| !asked.contains(&it.ask));
     found.truncate(n);
     found
+}
+
+/// Whether the patient means what their words may mean: before anything else, since all else rests on it.
+fn suggested(known: &Known, evidence: &Evidence<'_>) -> Vec<Question> {
+    let open = known
+        .possible
+        .iter()
+        .filter(|it| !known.answers.contains_key(it) && !evidence.has(**it, Level::Unsure));
+    open.map(|finding| Question {
+        text: Words {
+            en: format!("Do you mean this: {}?", finding.name(Language::En)),
+            zh: format!("您是指“{}”吗？", finding.name(Language::Zh)),
+        },
+        why: Words {
+            en: "Your words may mean this; they are not understood for sure.".into(),
+            zh: "您的话可能是这个意思，但不能确定。".into(),
+        },
+        ..plain(Ask::Finding(*finding))
+    })
+    .collect()
 }
 
 /// What a warning still lacks, if it is near and can be asked.
@@ -245,6 +275,10 @@ fn missing<'a>(rule: &'a Rule, evidence: &Evidence<'_>) -> Vec<Candidate<'a>> {
         return Vec::new();
     }
     asks.into_iter().map(|ask| Candidate { ask, rule, missing: lacking }).collect()
+}
+
+fn is_of_adults(ask: Ask) -> bool {
+    matches!(ask, Ask::Finding(finding) if OF_ADULTS.contains(&finding.code()))
 }
 
 /// What is to be asked of the person, or none if the rule is not for them.

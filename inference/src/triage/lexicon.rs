@@ -241,6 +241,36 @@ impl Han {
     }
 }
 
+/// The name of each finding and its English phrases as plain words, the first of each choice.
+pub(crate) fn phrasings() -> Vec<(Finding, String)> {
+    let mut all = Vec::new();
+    for (entry, owner) in LEXICON.entries.iter().zip(0_u16..) {
+        let mut own: Vec<String> = vec![plain_name(&entry.en)];
+        own.extend(entry.say_en.iter().map(|phrase| plain_words(phrase)));
+        let mut seen: Vec<&String> = Vec::new();
+        for words in &own {
+            if !words.is_empty() && !seen.contains(&words) {
+                seen.push(words);
+                all.push((Finding(owner), words.clone()));
+            }
+        }
+    }
+    all
+}
+
+/// A name without what stands in brackets, and without marks.
+fn plain_name(name: &str) -> String {
+    let bare = name.split('(').next().unwrap_or(name);
+    bare.replace(['.', '|', '*', '=', '+'], " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A pattern as somebody would say it.
+fn plain_words(pattern: &str) -> String {
+    let parts = pattern.split_whitespace().filter(|it| !matches!(*it, "+" | ".."));
+    let words = parts.filter_map(|part| part.split('|').find(|it| !it.is_empty()));
+    words.map(|it| it.trim_matches(['=', '*'])).collect::<Vec<_>>().join(" ")
+}
+
 pub(crate) fn find_words(tokens: &[Token]) -> Vec<Hit> {
     LEXICON.phrases.find(tokens)
 }

@@ -20,11 +20,20 @@ const DAY_H: f64 = 24.0;
 const NUMBER: &str = r"(?:[0-9]{1,3}(?:\.[0-9]+)?|a couple(?: of)?|couple of|a few|few|several|half an?|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|many)";
 const HAN_NUMBER: &str = "(?:[0-9]{1,3}(?:\\.[0-9]+)?|半|十[一二三四五六七八九]?|[二三四五六七八九]十|[一二两三四五六七八九]|几|数|好几|多)";
 
+/// A count in digits or in Chinese numerals below a hundred.
+const HAN_COUNT: &str = "([0-9]{1,3}|[一二两三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九])";
+/// Who is meant when a count of months follows.
+const HAN_CHILD: &str = "(?:宝宝|宝贝|婴儿|孩子|儿子|女儿|小孩|娃娃|娃|小宝|毛毛)";
+
+/// After a count of days or months these make a time of it: "三天大便不通", "孩子两个月前".
+const NO_AGE: [char; 5] = ['便', '前', '来', '没', '都'];
+
 struct Patterns {
     time: Regex,
     han_time: Regex,
     named: Vec<(Regex, f64)>,
     age: Vec<(Regex, f64)>,
+    han_age: Vec<(Regex, f64)>,
     newborn: Regex,
     temperature: Vec<Regex>,
     pressure: Regex,
@@ -66,13 +75,18 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
         (r"(?-u:\b)(?:age|aged|i am|i'm|im)(?: is|:)? ?([0-9]{1,3})(?-u:\b)", 1.0),
         (r"(?:mom|mum|mother|dad|father|wife|husband|son|daughter|grandma|grandpa|grandmother|grandfather|partner|brother|sister|baby|child|he|she)(?: is|,) ?([0-9]{1,3})(?-u:\b)", 1.0),
         (r"^ *([0-9]{1,3}) ?(?:f|m|female|male)(?-u:\b)", 1.0),
-        ("([0-9]{1,3})(?:周)?岁", 1.0),
-        ("([0-9]{1,2})个?月(?:大|龄)", 1.0 / 12.0),
-        ("([0-9]{1,2})周大", 7.0 / 365.25),
-        ("(?:出生|生后)([0-9]{1,2})天", 1.0 / 365.25),
-        ("([0-9]{1,2})天大", 1.0 / 365.25),
     ]
     .map(|(pattern, years)| (regex(pattern), years))
+    .into(),
+    han_age: [
+        (format!("{HAN_COUNT}[多来]?周?岁"), 1.0),
+        (format!("{HAN_COUNT}个?月(?:大|龄|的{HAN_CHILD})"), 1.0 / 12.0),
+        (format!("{HAN_CHILD},?(?:才|刚满|刚|只有|快|今年|现在|已经){{0,2}}{HAN_COUNT}个月"), 1.0 / 12.0),
+        (format!("{HAN_COUNT}周大"), 7.0 / 365.25),
+        (format!("(?:出生|生后){HAN_COUNT}天"), 1.0 / 365.25),
+        (format!("{HAN_COUNT}天大"), 1.0 / 365.25),
+    ]
+    .map(|(pattern, years)| (regex(&pattern), years))
     .into(),
     newborn: regex(r"newborn|neonate|新生儿|new born"),
     temperature: [
@@ -125,13 +139,24 @@ pub(crate) fn times(text: &str) -> Vec<Span> {
             });
         }
     }
+    let ages: Vec<_> = patterns.han_age.iter().flat_map(|(pattern, _)| pattern.find_iter(text)).collect();
     for capture in patterns.han_time.captures_iter(text) {
         let (Some(all), Some(number), Some(unit)) = (capture.get(0), capture.get(1), capture.get(3)) else {
             continue;
         };
         let (before, after) = (&text[..all.start()], &text[all.end()..]);
-        let no_time = before.ends_with(['每', '第', '孕']) || after.starts_with(['大', '龄', '岁']);
-        if no_time || before.ends_with("出生") || before.ends_with("怀孕") || after.starts_with("内") {
+        let no_time = before.ends_with(['每', '第', '孕'])
+            || after.starts_with(['龄', '岁'])
+            || after.starts_with('大') && !after.starts_with("大便");
+        let is_age = ages.iter().any(|it| {
+            it.start() < all.end() && all.start() < it.end() && !text[it.end()..].starts_with(NO_AGE)
+        });
+        if no_time
+            || is_age
+            || before.ends_with("出生")
+            || before.ends_with("怀孕")
+            || after.starts_with("内")
+        {
             continue;
         }
         if let Some(count) = count(number.as_str()) {
@@ -155,10 +180,10 @@ pub(crate) fn times(text: &str) -> Vec<Span> {
 
 /// The age in years, and the byte at which it stands.
 pub(crate) fn age_years(text: &str) -> Option<(f64, usize)> {
-    let found = PATTERNS.age.iter().filter_map(|(pattern, years)| {
+    let found = PATTERNS.age.iter().chain(&PATTERNS.han_age).filter_map(|(pattern, years)| {
         let capture = pattern.captures(text)?;
         let number = capture.get(1)?;
-        let age = number.as_str().parse::<f64>().ok()? * years;
+        let age = count(number.as_str())? * years;
         let rest = text[capture.get(0)?.end()..].trim_start_matches([' ', '-']);
         // "I am 8 weeks pregnant" tells no age.
         let other = [
@@ -166,6 +191,7 @@ pub(crate) fn age_years(text: &str) -> Option<(f64, usize)> {
             "minute",
         ];
         let other = *years >= 1.0 && other.iter().any(|it| rest.starts_with(it));
+        let other = other || rest.starts_with(NO_AGE);
         (age <= 125.0 && !other).then_some((age, number.start()))
     });
     let first = found.min_by_key(|(_, start)| *start);
@@ -353,6 +379,13 @@ mod tests {
         assert_eq!(age("i am 30 and"), Some(30.0));
         assert_eq!(age("3岁男孩"), Some(3.0));
         assert_eq!(age("8个月大"), Some(0.67));
+        assert_eq!(age("六十五岁,胸闷"), Some(65.0));
+        assert_eq!(age("我五岁的孩子"), Some(5.0));
+        assert_eq!(age("宝宝才两个月,发烧"), Some(0.17));
+        assert_eq!(age("三个月的宝宝发烧"), Some(0.25));
+        assert_eq!(age("宝宝咳嗽两个月"), None);
+        assert_eq!(age("孩子两个月前摔过"), None);
+        assert_eq!(age("三天大便不通"), None);
         assert_eq!(age("i am 8 weeks pregnant"), None);
         assert_eq!(age("my mom, 82, fell"), Some(82.0));
         assert_eq!(age("cough for 3 days"), None);

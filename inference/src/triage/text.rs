@@ -43,8 +43,17 @@ pub struct Understood {
     pub duration_h: Option<f64>,
     /// Who the patient is, as far as it is said.
     pub person: Person,
-    /// Clauses that nothing was found in, in bytes of the text.
-    pub unmatched: Vec<Range<usize>>,
+    /// Clauses that nothing was found in.
+    pub unmatched: Vec<Unmatched>,
+}
+
+/// A clause that nothing was found in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unmatched {
+    /// Where, in bytes of the text.
+    pub range: Range<usize>,
+    /// What the words around it would make of a finding there; of Chinese nothing is said.
+    pub status: Status,
 }
 
 impl std::fmt::Debug for Understood {
@@ -63,7 +72,9 @@ pub fn read_text(text: &str, language: Language) -> Result<Understood, TriageErr
     let times = measure::times(&folded.text);
     let age = measure::age_years(&folded.text);
     let has_patient = age.is_some() && !folded.text.starts_with("my ") || folded.text.contains("patient");
-    let mut places = english(&folded, &tokens, &times, has_patient);
+    let hits = find_words(&tokens);
+    let context = Context::of(&tokens, &hits, &times, has_patient);
+    let mut places = english(&folded, &tokens, &hits, &context);
     places.extend(chinese(&folded));
     places.sort_by_key(|place| (place.start, place.end, place.finding));
     let mut understood = Understood {
@@ -72,7 +83,7 @@ pub fn read_text(text: &str, language: Language) -> Result<Understood, TriageErr
         ..Understood::default()
     };
     durations(&mut understood, &folded.text, &times, &places);
-    understood.unmatched = unmatched(&folded, &tokens, &places);
+    understood.unmatched = unmatched(&folded, &tokens, &places, &context);
     for place in places {
         let (start, end) = folded.original(place.start, place.end);
         note(&mut understood.findings, place.finding, place.status);
@@ -99,9 +110,7 @@ fn note(findings: &mut BTreeMap<Finding, Status>, finding: Finding, status: Stat
     *kept = (*kept).max(status);
 }
 
-fn english(folded: &Folded, tokens: &[Token], times: &[Span], has_patient: bool) -> Vec<Place> {
-    let hits = find_words(tokens);
-    let context = Context::of(tokens, &hits, times, has_patient);
+fn english(folded: &Folded, tokens: &[Token], hits: &[Hit], context: &Context<'_>) -> Vec<Place> {
     let spans =
         hits.iter().map(|hit| Stretch { owner: hit.owner, start: hit.start, end: hit.end, solid: hit.solid });
     let cover = Cover::of(spans);
@@ -277,7 +286,7 @@ fn sex(text: &str, tokens: &[Token], language: Language) -> Option<Sex> {
 }
 
 /// Clauses with words of weight in which nothing was found.
-fn unmatched(folded: &Folded, tokens: &[Token], places: &[Place]) -> Vec<Range<usize>> {
+fn unmatched(folded: &Folded, tokens: &[Token], places: &[Place], context: &Context<'_>) -> Vec<Unmatched> {
     let text = folded.text.as_str();
     let mut found = Vec::new();
     let mut start = 0;
@@ -288,12 +297,17 @@ fn unmatched(folded: &Folded, tokens: &[Token], places: &[Place]) -> Vec<Range<u
         let empty = places.iter().all(|it| it.end <= start || it.start >= end);
         if empty && found.len() < MAX_UNMATCHED {
             let first = tokens.partition_point(|it| it.start < start);
-            let words = tokens[first..].iter().take_while(|it| it.end <= end);
-            let weighty = words.filter(|it| it.kind == Kind::Word && !is_empty_word(&it.word)).count();
-            if weighty >= 2 || clause.chars().filter(|it| is_han(*it)).count() >= 3 {
+            let words = tokens.iter().enumerate().skip(first).take_while(|(_, it)| it.end <= end);
+            let weighty: Vec<usize> = words
+                .filter(|(_, it)| it.kind == Kind::Word && !is_empty_word(&it.word))
+                .map(|(at, _)| at)
+                .collect();
+            if weighty.len() >= if places.is_empty() { 1 } else { 2 }
+                || clause.chars().filter(|it| is_han(*it)).count() >= 3
+            {
                 let blank = clause.len() - clause.trim_start().len();
                 let (from, to) = folded.original(start + blank, start + clause.trim_end().len());
-                found.push(from..to);
+                found.push(Unmatched { range: from..to, status: context.of_clause(&weighty) });
             }
         }
         start = next;
@@ -320,7 +334,7 @@ mod tests {
         let text = "My wings turned octarine, and I have a fever.";
         let understood = read_text(text, Language::En).unwrap();
         assert_eq!(understood.unmatched.len(), 1);
-        assert_eq!(&text[understood.unmatched[0].clone()], "My wings turned octarine");
+        assert_eq!(&text[understood.unmatched[0].range.clone()], "My wings turned octarine");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod corpus;
 mod dialogue;
+mod heard;
 mod questionnaire;
 mod words;
 
@@ -10,12 +11,13 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use inference::triage::{Answer, Assessment, Dialogue, Finding, Known, Measure, Person, Sex, read_text};
+use inference::triage::{Answer, Assessment, Dialogue, Finding, Known, Measure, Person, Sex};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Context, output};
 use crate::service::problem::{Problem, Tried};
+use heard::Heard;
 use words::Language;
 
 /// The largest file of answers.
@@ -136,12 +138,12 @@ pub(super) fn run(context: &Context, args: &TriageArgs) -> Result<(), Problem> {
         Some(TriageCommand::Corpus(command)) => return corpus::run(context, command),
         None => {}
     }
-    let (person, known, told) = gather(args, language)?;
-    let in_dialogue = !told && std::io::stdin().is_terminal() && !context.global.json;
+    let Told { person, known, anything, heard } = gather(args, language)?;
+    let in_dialogue = !anything && std::io::stdin().is_terminal() && !context.global.json;
     if in_dialogue {
         return dialogue::run(person, known, language);
     }
-    if !told {
+    if !anything {
         return Err(Problem::wrong_use("nothing was told").next(
             "say what is wrong: metaclinic triage --text \"sore throat for two days\" --age 30 --sex female",
         ));
@@ -149,15 +151,22 @@ pub(super) fn run(context: &Context, args: &TriageArgs) -> Result<(), Problem> {
     let dialogue = Dialogue::new(person, known, inference::triage::MAX_QUESTIONS);
     let assessment = dialogue.assess();
     if context.global.json {
-        output::json(&object(&assessment, &dialogue, language));
+        output::json(&object(&assessment, &dialogue, &heard, language));
     } else {
-        words::show(&assessment, &dialogue, language);
+        words::show(&assessment, &dialogue, &heard, language);
     }
     Ok(())
 }
 
 /// Who and what is known, and whether anything was told at all.
-fn gather(args: &TriageArgs, language: Language) -> Result<(Person, Known, bool), Problem> {
+struct Told {
+    person: Person,
+    known: Known,
+    anything: bool,
+    heard: Heard,
+}
+
+fn gather(args: &TriageArgs, language: Language) -> Result<Told, Problem> {
     let file = args.answers.as_deref().map(read_answers).transpose()?.unwrap_or_default();
     let person = Person {
         age_years: args.age.or(file.age),
@@ -186,11 +195,12 @@ fn gather(args: &TriageArgs, language: Language) -> Result<(Person, Known, bool)
         Some(text) => Some(text.to_owned()),
         None => file.text,
     };
-    let told = text.is_some() || !file.findings.is_empty() || !file.measures.is_empty();
-    if let Some(text) = text {
-        known.hear(&read_text(&text, language).tried("read the text")?);
-    }
-    Ok((person, known, told))
+    let anything = text.is_some() || !file.findings.is_empty() || !file.measures.is_empty();
+    let heard = match text {
+        Some(text) => Heard::of(&text, language, &mut known)?,
+        None => Heard::default(),
+    };
+    Ok(Told { person, known, anything, heard })
 }
 
 fn read_stdin() -> Result<String, Problem> {
@@ -216,7 +226,7 @@ fn read_answers(path: &Path) -> Result<AnswersFile, Problem> {
 }
 
 /// Everything, for programs. Labels are English in every language.
-fn object(assessment: &Assessment, dialogue: &Dialogue, language: Language) -> Value {
+fn object(assessment: &Assessment, dialogue: &Dialogue, heard: &Heard, language: Language) -> Value {
     let reasons: Vec<Value> = assessment
         .reasons
         .iter()
@@ -254,6 +264,8 @@ fn object(assessment: &Assessment, dialogue: &Dialogue, language: Language) -> V
         "understood": understood,
         "unaccounted": assessment.unaccounted.iter().map(|finding| finding.code()).collect::<Vec<_>>(),
         "not_understood": assessment.not_understood,
+        "suggested": heard.suggested(),
+        "meanings": heard.reading(),
         "language": words::language_code(language),
         "limits": words::LIMITS_EN,
     })

@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 
 use inference::Backend;
 use inference::text::corpus::{Corpus, Document, Fault, Reading, read_markdown, read_medquad};
-use inference::text::{EMBEDDING, Embedding, SentenceEncoder};
+use inference::text::{Embedding, SentenceEncoder};
 
 use super::models::{Progress, fetched};
 use super::problem::{Problem, Tried};
+use super::vectors;
 
 /// The most files of one corpus, and how deep folders are walked.
 const MAX_FILES: usize = 200_000;
 const MAX_DEPTH: usize = 16;
-/// Passages that are embedded at once.
-const BATCH: usize = 16;
 const NEXT: &str = "install one with: metaclinic triage corpus add DIR";
 
 /// What was installed.
@@ -126,19 +125,11 @@ fn embeddings(corpus: &Corpus, progress: Progress<'_>) -> Result<Vec<u8>, Proble
             .next("fetch it with: metaclinic models fetch sentences")
     })?;
     let texts: Vec<String> = corpus.texts().collect();
-    let mut bytes = Vec::with_capacity(texts.len() * EMBEDDING * 4);
-    for (index, batch) in texts.chunks(BATCH).enumerate() {
-        let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
-        for embedding in encoder.embed(&batch).tried("embed the texts")? {
-            embedding.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
-        }
-        progress((index * BATCH + batch.len()).min(texts.len()), texts.len());
-    }
-    Ok(bytes)
+    Ok(vectors::to_bytes(&vectors::embed(&encoder, &texts, progress)?))
 }
 
 /// Whole, or as it was before.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
     let half = path.with_extension("half");
     let mut file = std::fs::File::create(&half).tried("write the texts")?;
     file.write_all(bytes).and_then(|()| file.sync_all()).tried("write the texts")?;
@@ -201,7 +192,7 @@ impl Library {
                 documents.push(serde_json::from_str::<Document>(&line).map_err(|_| damaged())?);
             }
             match std::fs::read(folder.join(format!("{name}.embeddings"))) {
-                Ok(bytes) => vectors.extend(parse(&bytes).ok_or_else(damaged)?),
+                Ok(bytes) => vectors.extend(vectors::parse(&bytes).ok_or_else(damaged)?),
                 Err(_) => embedded = false,
             }
         }
@@ -230,13 +221,4 @@ impl Library {
     pub(crate) fn compares_meanings(&self) -> bool {
         self.encoder.is_some()
     }
-}
-
-fn parse(bytes: &[u8]) -> Option<Vec<Embedding>> {
-    let rows = bytes.chunks_exact(EMBEDDING * 4);
-    if !rows.remainder().is_empty() {
-        return None;
-    }
-    let value = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-    rows.map(|row| row.chunks_exact(4).map(value).collect::<Vec<f32>>().try_into().ok()).collect()
 }

@@ -14,13 +14,13 @@ use keys::AuditAction;
 use records::wfdb::{self, Record};
 use records::{ImportOptions, Imported};
 
+use super::model_info::model_info;
 use super::models::ModelCache;
 use super::problem::{Problem, Tried};
 use super::records::{no_such_resource, parse_source, read_sibling};
 use super::{Node, audit, blocking};
 use crate::api::types::{
-    EcgAnswer, EcgBeat, EcgExplanation, EcgPart, EcgReport, EcgRequest, EcgRhythm, EcgStretch, ModelInfo,
-    StripRequest,
+    EcgAnswer, EcgBeat, EcgExplanation, EcgPart, EcgReport, EcgRequest, EcgRhythm, EcgStretch, StripRequest,
 };
 use crate::clock;
 
@@ -208,13 +208,7 @@ fn report(
         rhythm: None,
         unreadable: Vec::new(),
         explanation: Vec::new(),
-        model: ModelInfo {
-            name: card.about.name,
-            version: card.about.version,
-            weights_sha256: card.figures.weights_sha256,
-            backend: backend.name().to_owned(),
-            limits: card.about.limits,
-        },
+        model: model_info(&card, backend),
         advice: card.about.safety,
     };
     let finding = match finding {

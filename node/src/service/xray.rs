@@ -13,13 +13,12 @@ use keys::AuditAction;
 use records::image::{self, ImageRead};
 use serde_json::Value;
 
+use super::model_info::model_info;
 use super::models::ModelCache;
 use super::problem::{Problem, Tried};
 use super::records::{no_such_resource, parse_source};
 use super::{Node, audit, blocking};
-use crate::api::types::{
-    ImageAnswer, ImageExplanation, ImageFinding, ImagePlace, ImageReport, ImageRequest, ModelInfo,
-};
+use crate::api::types::{ImageAnswer, ImageExplanation, ImageFinding, ImagePlace, ImageReport, ImageRequest};
 use crate::clock;
 
 pub(crate) use labelled::LabelledXrays;
@@ -155,13 +154,7 @@ fn report(read: &ImageRead, backend: Backend) -> Result<ImageReport, Problem> {
         findings: Vec::new(),
         novelty: None,
         explanation: None,
-        model: ModelInfo {
-            name: card.about.name,
-            version: card.about.version,
-            weights_sha256: card.figures.weights_sha256,
-            backend: backend.name().to_owned(),
-            limits: card.about.limits,
-        },
+        model: model_info(&card, backend),
         advice: card.about.safety,
     })
 }

@@ -2,10 +2,9 @@
 
 use std::io::{self, BufRead, Write};
 
-use inference::triage::{
-    Answer, Ask, Dialogue, Known, MAX_QUESTIONS, Person, Question, Sex, Urgency, read_text,
-};
+use inference::triage::{Answer, Ask, Dialogue, Known, MAX_QUESTIONS, Person, Question, Sex, Urgency};
 
+use super::heard::Heard;
 use super::words::{self, Language, say};
 use crate::cli::output;
 use crate::service::problem::{Problem, Tried};
@@ -22,10 +21,11 @@ pub(super) fn run(person: Person, mut known: Known, language: Language) -> Resul
         "自我检查：帮助判断就医的缓急，不是诊断。如果您认为情况紧急，请不要继续，立即拨打当地急救电话（中国大陆：120）。\n\
          请回答 y（是）、n（否）或 ?（不知道）；空行表示不知道，Ctrl-D 结束。内容不会保存。\n",
     ));
+    let mut heard = Heard::default();
     if let Some(text) =
         ask(say(language, "What is wrong, in your own words?", "请用您自己的话说说哪里不舒服："))?
     {
-        known.hear(&read_text(&text, language).tried("read the text")?);
+        heard = Heard::of(&text, language, &mut known)?;
     }
     let mut dialogue = Dialogue::new(person, known, MAX_QUESTIONS);
     let mut who = person;
@@ -38,7 +38,7 @@ pub(super) fn run(person: Person, mut known: Known, language: Language) -> Resul
         }
     }
     output::line("");
-    words::show(&dialogue.assess(), &dialogue, language);
+    words::show(&dialogue.assess(), &dialogue, &heard, language);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 pub(super) use inference::triage::Language;
 use inference::triage::{Ask, Assessment, Basis, Dialogue, Status, Urgency};
 
+use super::heard::Heard;
 use crate::cli::output;
 
 /// What every answer says of itself.
@@ -57,6 +58,7 @@ pub(super) fn status_code(status: Status) -> &'static str {
 pub(super) fn basis_code(basis: Basis) -> &'static str {
     match basis {
         Basis::Rules => "rules",
+        Basis::Suggestion => "suggestion",
         Basis::NotEnoughKnown => "not_enough_known",
     }
 }
@@ -70,12 +72,17 @@ fn headline(urgency: Urgency, language: Language) -> &'static str {
 }
 
 /// The verdict for people: what to do first, then why, then what would matter next.
-pub(super) fn show(assessment: &Assessment, dialogue: &Dialogue, language: Language) {
+pub(super) fn show(assessment: &Assessment, dialogue: &Dialogue, heard: &Heard, language: Language) {
     output::line(headline(assessment.urgency, language));
     output::line("");
     assessment.words(language).iter().for_each(|paragraph| output::line(paragraph));
     if !assessment.reasons.is_empty() {
-        output::line(say(language, "\nWhy:", "\n原因："));
+        output::line(match assessment.basis {
+            Basis::Suggestion => {
+                say(language, "\nIf you mean what is asked below:", "\n如果下面的问题正是您的意思：")
+            }
+            Basis::Rules | Basis::NotEnoughKnown => say(language, "\nWhy:", "\n原因："),
+        });
         for reason in &assessment.reasons {
             output::line(&format!("  - {} [{}]", reason.text.text(language), reason.citation));
         }
@@ -92,7 +99,14 @@ pub(super) fn show(assessment: &Assessment, dialogue: &Dialogue, language: Langu
         let separator = say(language, ", ", "、");
         output::line(&format!("\n{}{}", say(language, "Understood: ", "已理解："), lines.join(separator)));
     }
-    if assessment.not_understood > 0 {
+    let empty = dialogue.known().findings().is_empty() && assessment.reasons.is_empty();
+    if empty {
+        output::line(say(
+            language,
+            "\nNo complaint was understood in this. Say in other words what is wrong, or answer questions: metaclinic triage",
+            "\n没有从中理解到不适。请换一种说法，或逐步回答问题：metaclinic triage",
+        ));
+    } else if assessment.not_understood > 0 {
         output::line(say(
             language,
             "Part of the text was not understood; it is not taken into account.",
@@ -106,4 +120,7 @@ pub(super) fn show(assessment: &Assessment, dialogue: &Dialogue, language: Langu
         }
     }
     output::line(&format!("\n{}", say(language, LIMITS_EN, LIMITS_ZH)));
+    if let Some(note) = heard.note(language) {
+        output::note(note);
+    }
 }

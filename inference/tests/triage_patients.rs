@@ -1,0 +1,115 @@
+//! Sixty short texts as patients write them, in both languages, written before their writer had read the rules. What the
+//! self-check said of them at first is in decision 17; what it missed then is repaired since, so this measures nothing
+//! any more and only keeps the repairs.
+
+#![expect(clippy::unwrap_used, reason = "the whole target is a test")]
+
+use metaclinic_inference::triage::{Known, Language, Person, Urgency, assess, read_text};
+
+/// Written for grown-ups who do not tell their age.
+const AGE_YEARS: f64 = 35.0;
+
+fn urgency(text: &str, language: Language, age_years: Option<f64>) -> Urgency {
+    let understood = read_text(text, language).unwrap();
+    let age_years = understood.person.age_years.or(age_years);
+    let mut known = Known::default();
+    known.hear(&understood);
+    assess(&Person { age_years, ..Person::default() }, &known).urgency
+}
+
+#[test]
+fn no_patient_is_told_too_little() {
+    let (mut all, mut right) = (0, 0);
+    for line in include_str!("vignettes/patients.tsv").lines().skip(1) {
+        let [language, wanted, text] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        let language = if language == "zh" { Language::Zh } else { Language::En };
+        let wanted = match wanted {
+            "emergency" => Urgency::Emergency,
+            "clinician" => Urgency::Clinician,
+            _ => Urgency::SelfCare,
+        };
+        let found = urgency(text, language, (wanted == Urgency::SelfCare).then_some(AGE_YEARS));
+        if found != wanted {
+            println!("{} for {}: {text}", found.code(), wanted.code());
+        }
+        assert!(found >= wanted, "{text}");
+        all += 1;
+        right += usize::from(found == wanted);
+    }
+    println!("{right} of {all} as wanted, none too low");
+    assert!(all == 60 && right >= 54);
+}
+
+#[test]
+fn crises_of_the_mind_are_emergencies_however_they_are_said() {
+    for text in [
+        "I feel hopeless and everyone would be better off without me",
+        "I keep cutting myself",
+        "I cut my arms to cope",
+        "I have the rope ready",
+    ] {
+        assert_eq!(urgency(text, Language::En, None), Urgency::Emergency, "{text}");
+    }
+    for text in ["我觉得大家没有我会更好", "我想结束一切", "我已经写好遗书"] {
+        assert_eq!(urgency(text, Language::Zh, None), Urgency::Emergency, "{text}");
+    }
+    assert!(urgency("I cut my arm on a glass", Language::En, Some(30.0)) < Urgency::Emergency);
+}
+
+#[test]
+fn tablets_by_the_number_or_the_bottle_are_an_overdose_and_a_prescribed_dose_is_none() {
+    for text in [
+        "I took about twenty paracetamol tablets",
+        "she swallowed 30 aspirin",
+        "I am drunk and took some pills",
+    ] {
+        assert_eq!(urgency(text, Language::En, None), Urgency::Emergency, "{text}");
+    }
+    for text in ["我刚才吃了一整瓶安眠药", "她吃了几十片药"] {
+        assert_eq!(urgency(text, Language::Zh, None), Urgency::Emergency, "{text}");
+    }
+    for text in ["医生给了我一瓶药", "我昨晚吃了半片安眠药"] {
+        assert!(urgency(text, Language::Zh, Some(40.0)) < Urgency::Emergency, "{text}");
+    }
+    assert!(urgency("I took 20 mg of omeprazole", Language::En, Some(40.0)) < Urgency::Emergency);
+}
+
+#[test]
+fn age_in_chinese_numerals_and_the_speakers_child_are_understood() {
+    for text in ["宝宝才两个月，发烧39度", "三个月的宝宝抽搐了", "奶奶八十二岁摔倒撞到头，现在叫不太醒"]
+    {
+        assert_eq!(urgency(text, Language::Zh, None), Urgency::Emergency, "{text}");
+    }
+    let child = read_text("我五岁的孩子发烧39.5度", Language::Zh).unwrap();
+    assert_eq!(child.person.age_years, Some(5.0));
+    assert!(child.findings.values().all(|it| *it == metaclinic_inference::triage::Status::Present));
+    let mother = read_text("我妈得过乳腺癌，我咳嗽两天", Language::Zh).unwrap();
+    assert!(mother.findings.values().any(|it| *it == metaclinic_inference::triage::Status::OtherPerson));
+}
+
+#[test]
+fn who_believes_it_is_a_stroke_is_sent_for_help_and_whose_mother_had_one_is_not() {
+    for text in ["I think I am having a stroke", "I think it's a heart attack"] {
+        assert_eq!(urgency(text, Language::En, None), Urgency::Emergency, "{text}");
+    }
+    assert_eq!(urgency("我觉得是心梗", Language::Zh, None), Urgency::Emergency);
+    let other = "My mother had a stroke. I have a runny nose for two days.";
+    assert!(urgency(other, Language::En, Some(30.0)) < Urgency::Emergency);
+}
+
+#[test]
+fn late_pregnancy_with_high_pressure_is_an_emergency_in_chinese() {
+    assert_eq!(urgency("孕晚期，看东西模糊，血压160/110", Language::Zh, None), Urgency::Emergency);
+}
+
+#[test]
+fn a_small_child_is_not_asked_about_drink_and_drugs() {
+    let mut known = Known::default();
+    known.hear(&read_text("My 5 year old has a fever", Language::En).unwrap());
+    let asked = assess(&Person::default(), &known).questions;
+    assert!(!asked.is_empty());
+    for question in asked {
+        let text = question.text.en.to_lowercase();
+        assert!(!text.contains("drink") && !text.contains("alcohol") && !text.contains("drug"), "{text}");
+    }
+}
