@@ -76,8 +76,12 @@ fn tablets_by_the_number_or_the_bottle_are_an_overdose_and_a_prescribed_dose_is_
 
 #[test]
 fn age_in_chinese_numerals_and_the_speakers_child_are_understood() {
-    for text in ["宝宝才两个月，发烧39度", "三个月的宝宝抽搐了", "奶奶八十二岁摔倒撞到头，现在叫不太醒"]
-    {
+    for text in [
+        "宝宝才两个月，发烧39度",
+        "三个月的宝宝抽搐了",
+        "奶奶八十二岁摔倒撞到头，现在叫不太醒",
+        "孩子两岁，从昨晚开始一直吐，十二个小时没有小便",
+    ] {
         assert_eq!(urgency(text, Language::Zh, None), Urgency::Emergency, "{text}");
     }
     let child = read_text("我五岁的孩子发烧39.5度", Language::Zh).unwrap();
@@ -95,6 +99,13 @@ fn who_believes_it_is_a_stroke_is_sent_for_help_and_whose_mother_had_one_is_not(
     assert_eq!(urgency("我觉得是心梗", Language::Zh, None), Urgency::Emergency);
     let other = "My mother had a stroke. I have a runny nose for two days.";
     assert!(urgency(other, Language::En, Some(30.0)) < Urgency::Emergency);
+}
+
+#[test]
+fn puffed_ankles_are_not_short_of_breath() {
+    let read = read_text("My ankles are puffed up.", Language::En).unwrap();
+    let codes: Vec<&str> = read.findings.keys().map(|it| it.code()).collect();
+    assert!(codes.contains(&"leg_swelling_both") && !codes.contains(&"breathless"), "{codes:?}");
 }
 
 #[test]

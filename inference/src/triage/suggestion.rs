@@ -11,8 +11,10 @@ use super::tokens::is_han;
 use crate::card::sha256;
 use crate::text::{Embedding, EncoderError, SentenceEncoder, WEIGHTS, nearest};
 
-/// The least cosine of a suggestion. Measured by `tests/triage_meanings.rs`, as decision 17 says.
-pub const LEAST_SIMILARITY: f32 = 0.7;
+/// The least cosine of a suggestion. Measured by `tests/triage_meanings.rs`, as decision 17 says: of phrasings left out
+/// 84 % of those that suggest anything suggest the right finding or one that is a kind of it, and of 140 texts without
+/// a finding none suggests one.
+pub const LEAST_SIMILARITY: f32 = 0.75;
 /// A text suggests no more findings than this: each is a question.
 pub const MAX_SUGGESTIONS: usize = 3;
 /// So many clauses of a text are embedded, the first ones: each takes some milliseconds.
