@@ -138,14 +138,18 @@ fn verdict(urgency: Urgency, basis: Basis, fired: &[&Rule], unaccounted: Vec<Fin
     let mut fired = fired.to_vec();
     fired.sort_by_key(|rule| std::cmp::Reverse(rule.tier));
     let mut advice: Vec<Words> = Vec::new();
-    // A suggestion raises to a clinician only, so an emergency's own advice is not given for it.
-    for rule in fired.iter().filter(|rule| rule.tier == urgency) {
+    // What was only guessed at gives no advice of its own: "within two weeks" would be less than knowing nothing.
+    let sure = fired.iter().filter(|rule| rule.tier == urgency && basis != Basis::Suggestion);
+    for rule in sure {
         if !advice.contains(&rule.advice) {
             advice.push(rule.advice.clone());
         }
     }
     if advice.is_empty() {
         advice.push(see_a_clinician());
+    }
+    if basis == Basis::Suggestion && fired.iter().any(|rule| rule.tier == Urgency::Emergency) {
+        advice.insert(0, if_meant());
     }
     let reasons = fired.iter().map(|rule| Reason {
         rule: rule.id.clone(),
@@ -165,6 +169,13 @@ fn verdict(urgency: Urgency, basis: Basis, fired: &[&Rule], unaccounted: Vec<Fin
         questions: Vec::new(),
         unaccounted,
         not_understood: 0,
+    }
+}
+
+fn if_meant() -> Words {
+    Words {
+        en: "If you do mean what is asked below, do not wait: call your local emergency number now.".into(),
+        zh: "如果下面所问正是您的意思，请不要等待，立即拨打当地急救电话（中国大陆为120）。".into(),
     }
 }
 
@@ -188,5 +199,33 @@ fn safety_net() -> Words {
              一侧手臂无力或说话不清、晕倒、抽搐、大出血、突发剧烈头痛、意识模糊或嗜睡、按压不褪色的皮疹、嘴唇发紫、\
              面部或喉咙肿胀，或有轻生的念头。只要您感到担心，就不要等待，请及时求助。"
             .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Known;
+    use super::*;
+
+    fn suggested(code: &str) -> Assessment {
+        let mut known = Known::default();
+        known.suggest(Finding::named(code).unwrap());
+        assess(&Person { age_years: Some(60.0), ..Person::default() }, &known)
+    }
+
+    #[test]
+    fn suggestion_gives_no_longer_time_than_knowing_nothing() {
+        let nothing = assess(&Person::default(), &Known::default());
+        let weeks = suggested("leg_pain_walking");
+        assert_eq!((weeks.urgency, weeks.basis), (Urgency::Clinician, Basis::Suggestion));
+        assert_eq!(weeks.advice, nothing.advice);
+        assert!(weeks.questions[0].text.en.starts_with("Do you mean this"));
+    }
+
+    #[test]
+    fn suggested_emergency_says_to_call_if_it_is_meant() {
+        let verdict = suggested("suicidal");
+        assert_eq!(verdict.urgency, Urgency::Clinician);
+        assert!(verdict.advice[0].en.contains("emergency number"));
     }
 }

@@ -109,8 +109,8 @@ pub(super) fn show(assessment: &Assessment, dialogue: &Dialogue, heard: &Heard, 
     } else if assessment.not_understood > 0 {
         output::line(say(
             language,
-            "Part of the text was not understood; it is not taken into account.",
-            "文字中有一部分未能理解，未予考虑。",
+            "\nPart of the text was not understood; it is not taken into account.",
+            "\n文字中有一部分未能理解，未予考虑。",
         ));
     }
     if !assessment.questions.is_empty() {
