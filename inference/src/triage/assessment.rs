@@ -204,7 +204,6 @@ fn safety_net() -> Words {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Known;
     use super::*;
 
     fn suggested(code: &str) -> Assessment {

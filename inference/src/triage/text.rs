@@ -290,6 +290,8 @@ fn unmatched(folded: &Folded, tokens: &[Token], places: &[Place], context: &Cont
     let text = folded.text.as_str();
     let mut found = Vec::new();
     let mut start = 0;
+    // One strange word beside what was understood is likely a filler; alone it is all that was said.
+    let least = if places.is_empty() { 1 } else { 2 };
     let ends =
         text.char_indices().filter(|(_, it)| mark(*it).is_some()).map(|(at, it)| (at, at + it.len_utf8()));
     for (end, next) in ends.chain(std::iter::once((text.len(), text.len()))) {
@@ -302,9 +304,7 @@ fn unmatched(folded: &Folded, tokens: &[Token], places: &[Place], context: &Cont
                 .filter(|(_, it)| it.kind == Kind::Word && !is_empty_word(&it.word))
                 .map(|(at, _)| at)
                 .collect();
-            if weighty.len() >= if places.is_empty() { 1 } else { 2 }
-                || clause.chars().filter(|it| is_han(*it)).count() >= 3
-            {
+            if weighty.len() >= least || clause.chars().filter(|it| is_han(*it)).count() >= 3 {
                 let blank = clause.len() - clause.trim_start().len();
                 let (from, to) = folded.original(start + blank, start + clause.trim_end().len());
                 found.push(Unmatched { range: from..to, status: context.of_clause(&weighty) });
