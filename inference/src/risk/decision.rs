@@ -45,9 +45,9 @@ impl Platt {
         self.slope.is_finite() && self.slope > 0.0 && self.offset.is_finite()
     }
 
-    /// By Newton's method over pairs of a sum and whether it was so.
+    /// By Newton's method over pairs of a sum and whether it was so; without `shifts` the slope alone.
     #[cfg(feature = "train")]
-    pub(crate) fn fit(pairs: &[(f64, bool)]) -> Platt {
+    pub(crate) fn fit(pairs: &[(f64, bool)], shifts: bool) -> Platt {
         /// A little of the slope 1 stays, so that a handful of cases cannot tear it away.
         const HOLD: f64 = 1e-3;
         const STEPS: usize = 50;
@@ -66,8 +66,12 @@ impl Platt {
                 so += weight * sum;
                 oo += weight;
             }
-            let determinant = ss * oo - so * so;
-            let step = [(oo * slope - so * offset) / determinant, (ss * offset - so * slope) / determinant];
+            let step = if shifts {
+                let determinant = ss * oo - so * so;
+                [(oo * slope - so * offset) / determinant, (ss * offset - so * slope) / determinant]
+            } else {
+                [slope / ss, 0.0]
+            };
             // Far steps are cut: Newton's method may overshoot where nearly all are called rightly.
             platt.slope = (platt.slope - step[0].clamp(-0.5, 0.5)).max(0.05);
             platt.offset -= step[1].clamp(-0.5, 0.5);
@@ -96,15 +100,16 @@ mod tests {
             let sum = 3.0 * (truth / (1.0 - truth)).ln() + 1.0;
             pairs.extend((0..100).map(|at| (sum, at < step)));
         }
-        let platt = Platt::fit(&pairs);
+        let platt = Platt::fit(&pairs, true);
         assert!((platt.slope - 1.0 / 3.0).abs() < 0.02, "{platt:?}");
         assert!((platt.logit(1.0)).abs() < 0.05, "{platt:?}");
+        assert_eq!(Platt::fit(&pairs, false).offset, 0.0);
     }
 
     #[test]
     fn one_sided_and_no_cases_give_something_possible() {
         for pairs in [vec![], vec![(1.0, true)], vec![(-2.0, false), (3.0, true)]] {
-            assert!(Platt::fit(&pairs).possible());
+            assert!(Platt::fit(&pairs, true).possible() && Platt::fit(&pairs, false).possible());
         }
     }
 }

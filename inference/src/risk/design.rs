@@ -26,9 +26,10 @@ pub(crate) fn row(fields: &Fields, values: &Values) -> Row {
                     Value::Number(_) => None,
                 });
                 let first = if field.categories.len() == 2 { 1 } else { 0 };
-                row.extend((first..field.categories.len()).map(|own| {
-                    category.map(|category| if category == own { 1.0 } else { 0.0 })
-                }));
+                row.extend(
+                    (first..field.categories.len())
+                        .map(|own| category.map(|category| if category == own { 1.0 } else { 0.0 })),
+                );
             }
         }
         if fields.learning.indicate_missing {

@@ -237,7 +237,8 @@ impl Fields {
     /// The place of a field by its name or another spelling of it, whatever the case and with `_` for `-`.
     pub fn find(&self, name: &str) -> Option<usize> {
         let wanted = folded(name.trim());
-        let is = |field: &Field| std::iter::once(&field.name).chain(&field.also).any(|it| folded(it) == wanted);
+        let is =
+            |field: &Field| std::iter::once(&field.name).chain(&field.also).any(|it| folded(it) == wanted);
         self.fields.iter().position(is)
     }
 

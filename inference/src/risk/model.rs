@@ -141,7 +141,10 @@ impl RiskModel {
     /// column and a bias.
     pub fn parameters(&self) -> usize {
         let of = |part: &PartValues| {
-            part.centre.len() + part.scale.len() + part.bias.len() + part.weights.iter().map(Vec::len).sum::<usize>()
+            part.centre.len()
+                + part.scale.len()
+                + part.bias.len()
+                + part.weights.iter().map(Vec::len).sum::<usize>()
         };
         self.parts.iter().map(of).sum()
     }

@@ -49,10 +49,9 @@ impl PartValues {
     /// The terms of the sum of a draw, without its bias; what is not known adds nothing.
     pub(crate) fn terms<'a>(&'a self, draw: usize, row: &'a Row) -> impl Iterator<Item = f64> + 'a {
         let moments = self.centre.iter().zip(&self.scale);
-        row.iter()
-            .zip(moments)
-            .zip(&self.weights[draw])
-            .map(|((value, (centre, scale)), weight)| value.map_or(0.0, |value| weight * (value - centre) / scale))
+        row.iter().zip(moments).zip(&self.weights[draw]).map(|((value, (centre, scale)), weight)| {
+            value.map_or(0.0, |value| weight * (value - centre) / scale)
+        })
     }
 
     /// The sum of a draw.
@@ -70,7 +69,8 @@ impl PartValues {
 impl Network {
     /// Of what was learned.
     pub(crate) fn of(parts: &[PartValues], device: &Device) -> Network {
-        let parts = parts.iter().zip(0..).map(|(values, number)| part(values, number * NUMBERS_A_PART, device));
+        let parts =
+            parts.iter().zip(0..).map(|(values, number)| part(values, number * NUMBERS_A_PART, device));
         Network { parts: parts.collect() }
     }
 
@@ -120,7 +120,8 @@ fn part(values: &PartValues, first: u64, device: &Device) -> PartWeights {
         Param::initialized(ParamId::from(first + number), tensor)
     };
     let (columns, draws) = (values.centre.len(), values.bias.len());
-    let by_column = (0..columns).flat_map(|column| values.weights.iter().map(move |draw| draw[column] as f32));
+    let by_column =
+        (0..columns).flat_map(|column| values.weights.iter().map(move |draw| draw[column] as f32));
     let weight = TensorData::new(by_column.collect::<Vec<f32>>(), [columns, draws]);
     PartWeights {
         centre: row(1, &values.centre),

@@ -113,6 +113,11 @@ impl Values {
         self.0.iter().flatten().count()
     }
 
+    /// The places of those that are known.
+    pub fn places(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().filter(|(_, value)| value.is_some()).map(|(at, _)| at)
+    }
+
     /// The value at a place.
     pub fn get(&self, at: usize) -> Option<Value> {
         self.0.get(at).copied().flatten()
@@ -200,7 +205,8 @@ impl Field {
     /// [`ValueError`] for what cannot be meant.
     pub fn read(&self, text: &str) -> Result<Option<Value>, ValueError> {
         let text = text.trim();
-        if ABSENT.contains(&text.to_ascii_lowercase().as_str()) || self.absent.iter().any(|it| same(it, text)) {
+        if ABSENT.contains(&text.to_ascii_lowercase().as_str()) || self.absent.iter().any(|it| same(it, text))
+        {
             return Ok(None);
         }
         match self.kind {
@@ -357,7 +363,8 @@ mod tests {
     #[test]
     fn what_is_no_such_value_is_refused_by_name_and_not_repeated() {
         let cholesterol = field(HEART_MODEL, "cholesterol");
-        for wrong in ["NaN", "inf", "-inf", "1e999", "12 stone", "9999", "-5", "2,5", "0x1F", "١٢", "[60-50)"] {
+        for wrong in ["NaN", "inf", "-inf", "1e999", "12 stone", "9999", "-5", "2,5", "0x1F", "١٢", "[60-50)"]
+        {
             let error = cholesterol.read(wrong).unwrap_err().to_string();
             assert!(error.contains("cholesterol") && !error.contains(wrong), "{wrong}: {error}");
         }
@@ -389,7 +396,10 @@ mod tests {
     fn names_that_are_not_asked_are_told_and_two_of_one_refused() {
         let fields = Fields::of(HEART_MODEL).unwrap();
         let known = Values::read(&fields, [("age", "50"), ("shoe size", "44")]).unwrap();
-        assert_eq!((known.values.known(), known.ignored.as_slice()), (1, ["shoe size".to_owned()].as_slice()));
+        assert_eq!(
+            (known.values.known(), known.ignored.as_slice()),
+            (1, ["shoe size".to_owned()].as_slice())
+        );
         let twice = Values::read(&fields, [("trestbps", "130"), ("resting-systolic", "140")]);
         assert_eq!(twice.unwrap_err(), ValueError::Twice { field: "resting-systolic".into() });
         assert!(!format!("{known:?}").contains("50"));

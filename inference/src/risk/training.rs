@@ -192,7 +192,8 @@ impl Lesson<'_> {
     fn held_loss(&self, held: &[usize], values: &PartValues) -> f64 {
         let draws = values.bias.len().max(1) as f64;
         let loss = |at: &usize| {
-            let sum = (0..values.bias.len()).map(|draw| values.sum(draw, &self.rows[*at])).sum::<f64>() / draws;
+            let sum =
+                (0..values.bias.len()).map(|draw| values.sum(draw, &self.rows[*at])).sum::<f64>() / draws;
             (if self.people[*at].truth { -sum } else { sum }).exp().ln_1p()
         };
         held.iter().map(loss).sum::<f64>() / held.len().max(1) as f64
@@ -295,7 +296,9 @@ fn decide(
     }
     let fit = |keep: &dyn Fn(usize) -> bool| {
         let kept = answers.iter().filter(|(own, _)| keep(*own)).map(|(_, pair)| *pair);
-        Platt::fit(&kept.collect::<Vec<_>>())
+        // How often it is so differs between hospitals, and those that are known say nothing of another one's share:
+        // fitted on them, a shift made it worse. How sure the members may be can be learned from them.
+        Platt::fit(&kept.collect::<Vec<_>>(), fields.learning.split == Split::Patient)
     };
     let mut seen: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     for person in people {

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use inference::ecg::{ECG_MODEL, EcgModel, Evaluation, LabelledRecording};
+use inference::risk::{self, RISK_MODELS, RiskModel};
 #[cfg(feature = "train")]
 use inference::training::{Trained, Training};
-use inference::risk::{self, RISK_MODELS, RiskModel};
 use inference::xray::{self, XRAY_MODEL, XrayModel};
 use inference::{Backend, Measured, Model, ModelError};
 

@@ -20,7 +20,8 @@ const MAX_ROWS: usize = 1_000_000;
 /// them out too).
 const ENDED: [&str; 6] = ["11", "13", "14", "19", "20", "21"];
 /// Years at which groups of age begin.
-const AGES: [(f64, &str); 3] = [(70.0, "70 years and older"), (50.0, "50 to 69 years"), (0.0, "under 50 years")];
+const AGES: [(f64, &str); 3] =
+    [(70.0, "70 years and older"), (50.0, "50 to 69 years"), (0.0, "under 50 years")];
 
 /// How the labels of a data set are written.
 struct Labels {
@@ -115,9 +116,9 @@ impl LabelledPeople {
         let bytes = unpacked(path)?;
         let malformed = |error: csv::Error| Problem::failed(format!("{shown} is no table")).because(error);
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
-        let names = reader.headers().map_err(malformed)?.clone();
+        // Folders hold other tables too, and not all are UTF-8.
+        let Ok(names) = reader.headers().cloned() else { return Ok(()) };
         let column = |name: &str| names.iter().position(|it| it.eq_ignore_ascii_case(name));
-        // Folders hold other tables too.
         let Some(label) = column(labels.column) else { return Ok(()) };
         let header = Header::of(&self.fields, &names)
             .map_err(|error| Problem::failed(format!("{shown} cannot be read")).because(error))?;
@@ -210,8 +211,9 @@ fn unpacked(path: &Path) -> Result<Vec<u8>, Problem> {
         return Ok(bytes);
     }
     let mut out = Bounded(Vec::new());
-    lzma_rs::xz_decompress(&mut bytes.as_slice(), &mut out)
-        .map_err(|_| Problem::failed(format!("cannot unpack {shown}: it is damaged or larger than is read")))?;
+    lzma_rs::xz_decompress(&mut bytes.as_slice(), &mut out).map_err(|_| {
+        Problem::failed(format!("cannot unpack {shown}: it is damaged or larger than is read"))
+    })?;
     Ok(out.0)
 }
 
