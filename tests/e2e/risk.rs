@@ -208,7 +208,7 @@ fn a_patient_is_read_from_records_with_the_age_of_each_value_and_nothing_is_writ
     assert_eq!(of("resting-systolic")["source"], "Observation/bp");
     assert_eq!(
         (&of("resting-systolic")["value"], &of("resting-systolic")["days_old"]),
-        (&json!("150 mm[Hg]"), &json!(10))
+        (&json!("150 mmHg"), &json!(10))
     );
     assert_eq!(
         (&of("cholesterol")["value"], &of("cholesterol")["source"]),

@@ -264,7 +264,7 @@ impl Field {
     }
 
     fn spoken_unit(&self, before: &str) -> String {
-        if self.unit.is_empty() { String::new() } else { format!("{before}{}", self.unit) }
+        if self.unit.is_empty() { String::new() } else { format!("{before}{}", self.unit_in_words()) }
     }
 
     fn category(&self, text: &str) -> Result<Value, ValueError> {
@@ -285,12 +285,23 @@ impl Field {
         })
     }
 
+    /// The unit as people write it.
+    pub fn unit_in_words(&self) -> &str {
+        match self.unit.as_str() {
+            "a" => "years",
+            "d" => "days",
+            "mm[Hg]" => "mmHg",
+            other => other,
+        }
+    }
+
     /// A value in words, with its unit.
     pub fn shown(&self, value: Value) -> String {
         match value {
             Value::Number(number) => {
                 let rounded = (number * 1e4).round() / 1e4;
-                if self.unit.is_empty() { rounded.to_string() } else { format!("{rounded} {}", self.unit) }
+                let unit = self.unit_in_words();
+                if unit.is_empty() { rounded.to_string() } else { format!("{rounded} {unit}") }
             }
             Value::Category(at) => self.categories.get(at).map_or_else(String::new, |it| it.name.clone()),
         }

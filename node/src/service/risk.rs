@@ -235,8 +235,7 @@ impl RiskReader {
         let missing = said.missing.iter().map(|missing| {
             let field = &fields.fields[missing.field];
             let average = missing.counted_as.map(|mean| {
-                let unit = if field.unit.is_empty() { "" } else { " " };
-                format!("the average, {}{unit}{}", significant(mean), field.unit)
+                format!("the average, {} {}", significant(mean), field.unit_in_words()).trim_end().to_owned()
             });
             RiskMissing {
                 name: field.name.clone(),

@@ -240,8 +240,9 @@ fn words(whose: &str, report: &RiskReport) {
         let rest = explanation.parts.iter().filter(|part| part.log_odds != 0.0).skip(MAX_SHOWN);
         let sum: f64 = rest.map(|part| part.log_odds).sum();
         output::table(["log-odds", "", "what", "value", "where from"], shown.iter().map(row));
+        let else_in_all = if sum == 0.0 { String::new() } else { format!(", {sum:+.2} for all else") };
         output::line(&format!(
-            "{:+.2} for the average, {sum:+.2} for all else: {:+.2} in all.",
+            "{:+.2} for the average person{else_in_all}: {:+.2} in all.",
             explanation.base_log_odds, explanation.log_odds
         ));
     }
