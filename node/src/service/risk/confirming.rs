@@ -180,3 +180,25 @@ fn note(report: &RiskReport, home: &str) -> String {
         model.limits.join(" ")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_a_peer_are_never_referred_to_as_own_ones() {
+        assert_eq!(reference(&Source::Own, "Patient/p1"), json!({ "reference": "Patient/p1" }));
+        let identity = keys::IdentityId::from_bytes([5; 32]);
+        let peer = reference(&Source::Peer(identity), "Patient/p1");
+        assert!(peer.get("reference").is_none());
+        assert_eq!(peer["identifier"]["system"], format!("urn:metaclinic:{identity}"));
+        assert_eq!((&peer["type"], &peer["identifier"]["value"]), (&json!("Patient"), &json!("Patient/p1")));
+    }
+
+    #[test]
+    fn only_records_are_a_basis() {
+        assert_eq!(record_of("Observation/bp"), Some("Observation/bp"));
+        assert_eq!(record_of("counted in the year before Encounter/e1"), Some("Encounter/e1"));
+        assert_eq!(record_of(GIVEN), None);
+    }
+}
