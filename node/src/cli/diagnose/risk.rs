@@ -137,7 +137,7 @@ async fn stored(
             }
             match written {
                 Some(reference) => {
-                    output::line(&format!("Kept as {reference}, confirmed by {}.", by.unwrap_or_default()))
+                    output::line(&format!("Kept as {reference}, confirmed by {}.", by.unwrap_or_default()));
                 }
                 None if args.confirm => output::line("Not confirmed: nothing was written."),
                 None => {}

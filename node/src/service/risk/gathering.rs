@@ -87,11 +87,7 @@ impl Node {
             died: dead("deceasedBoolean") || dead("deceasedDateTime"),
         };
         let mut gathering = Gathering { node: self, patient, today, gathered };
-        let visits = if fields.fields.iter().any(|field| counts_visits(field)) {
-            gathering.visits()?
-        } else {
-            Vec::new()
-        };
+        let visits = if fields.fields.iter().any(counts_visits) { gathering.visits()? } else { Vec::new() };
         for (at, field) in fields.fields.iter().enumerate() {
             let Some(supply) = &field.supply else { continue };
             match supply {
@@ -237,7 +233,7 @@ impl Gathering<'_> {
                 self.take_number(at, field, count as f64, source, Some(stay.start));
             }
             _ => {
-                self.take_number(at, field, f64::from(days_apart(stay.start, end).max(1)), source, Some(end))
+                self.take_number(at, field, f64::from(days_apart(stay.start, end).max(1)), source, Some(end));
             }
         }
     }
