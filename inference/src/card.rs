@@ -151,6 +151,21 @@ const BUILT_IN: &[BuiltIn] = &[
         figures: include_str!("../models/chest-xray/figures.toml"),
         weights: include_bytes!("../models/chest-xray/weights.bpk"),
     },
+    BuiltIn {
+        about: include_str!("../models/heart-disease/about.toml"),
+        figures: include_str!("../models/heart-disease/figures.toml"),
+        weights: include_bytes!("../models/heart-disease/weights.bpk"),
+    },
+    BuiltIn {
+        about: include_str!("../models/readmission-30d/about.toml"),
+        figures: include_str!("../models/readmission-30d/figures.toml"),
+        weights: include_bytes!("../models/readmission-30d/weights.bpk"),
+    },
+    BuiltIn {
+        about: include_str!("../models/breast-mass/about.toml"),
+        figures: include_str!("../models/breast-mass/figures.toml"),
+        weights: include_bytes!("../models/breast-mass/weights.bpk"),
+    },
 ];
 
 impl About {

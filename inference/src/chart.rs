@@ -1,9 +1,13 @@
 //! Charts for people, as SVG: how a model learned, whether its probabilities can be believed. The size is in
 //! millimetres, so that they print as they are.
 
+mod bars;
+
 use plotters::prelude::*;
 
 use crate::measure::Calibration;
+
+pub use bars::{Bar, Bars};
 
 /// Units of a drawing a millimetre: plotters counts in whole units.
 const UNITS_PER_MM: u32 = 10;
@@ -74,9 +78,7 @@ impl Chart {
         let (wide, high) = (WIDTH_MM * UNITS_PER_MM, HEIGHT_MM * UNITS_PER_MM);
         let mut svg = String::new();
         self.draw(SVGBackend::with_string(&mut svg, (wide, high))).ok_or(ChartError)?;
-        // plotters sizes in pixels: the same drawing in millimetres.
-        let sized = format!("<svg width=\"{wide}\" height=\"{high}\"");
-        Ok(svg.replacen(&sized, &format!("<svg width=\"{WIDTH_MM}mm\" height=\"{HEIGHT_MM}mm\""), 1))
+        Ok(in_millimetres(&svg, WIDTH_MM, HEIGHT_MM))
     }
 
     fn draw(&self, backend: SVGBackend<'_>) -> Option<()> {
@@ -164,6 +166,12 @@ impl Chart {
             [floor, if high + room > floor { high + room } else { floor + 1.0 }]
         })
     }
+}
+
+/// plotters sizes in pixels: the same drawing in millimetres.
+fn in_millimetres(svg: &str, wide_mm: u32, high_mm: u32) -> String {
+    let sized = format!("<svg width=\"{}\" height=\"{}\"", wide_mm * UNITS_PER_MM, high_mm * UNITS_PER_MM);
+    svg.replacen(&sized, &format!("<svg width=\"{wide_mm}mm\" height=\"{high_mm}mm\""), 1)
 }
 
 /// The calibration curve: what was said against what was so; on the diagonal both are the same.

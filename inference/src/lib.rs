@@ -10,6 +10,7 @@ pub mod chart;
 pub mod ecg;
 pub mod measure;
 pub mod questionnaire;
+pub mod risk;
 pub mod text;
 #[cfg(feature = "train")]
 pub mod training;

@@ -63,6 +63,8 @@ pub enum AuditAction {
     RoomJoin,
     /// Changes of a room were refused.
     RoomRefuse,
+    /// A clinician confirmed what a model said, and it was kept as a record.
+    Assess,
 }
 
 /// How it ended.

@@ -58,6 +58,8 @@ pub(crate) enum Transport {
         audit::verify,
         diagnose::ecg,
         diagnose::image,
+        diagnose::risk,
+        diagnose::confirm_risk,
         rooms::list,
         rooms::create,
         rooms::join,
@@ -94,6 +96,8 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/audit/verify", post(audit::verify))
         .route("/diagnose/ecg", post(diagnose::ecg))
         .route("/diagnose/image", post(diagnose::image))
+        .route("/diagnose/risk", post(diagnose::risk))
+        .route("/diagnose/risk/confirm", post(diagnose::confirm_risk))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/join", post(rooms::join))
         .route("/rooms/{room}", get(rooms::show))

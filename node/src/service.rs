@@ -16,6 +16,7 @@ pub(crate) mod pairing;
 pub(crate) mod peers;
 pub(crate) mod problem;
 pub(crate) mod records;
+pub(crate) mod risk;
 pub(crate) mod rooms;
 pub(crate) mod suggestions;
 mod vectors;

@@ -20,6 +20,7 @@ mod kills;
 mod memory;
 mod network;
 mod packs;
+mod risk;
 mod rooms;
 mod socket;
 mod tampered;

@@ -6,7 +6,10 @@ use axum::Json;
 use axum::extract::State;
 
 use super::reply::{ApiError, Input};
-use super::types::{EcgAnswer, EcgRequest, ImageAnswer, ImageRequest};
+use super::types::{
+    EcgAnswer, EcgRequest, ImageAnswer, ImageRequest, RiskAnswer, RiskConfirmRequest, RiskConfirmed,
+    RiskRequest,
+};
 use crate::service::Node;
 
 /// Reads a stored ECG with the model on this device.
@@ -27,4 +30,24 @@ pub(super) async fn image(
     Input(request): Input<ImageRequest>,
 ) -> Result<Json<ImageAnswer>, ApiError> {
     Ok(Json(node.diagnose_image(request).await?))
+}
+
+/// Reads a person's risk out of stored records with a model on this device; writes nothing.
+#[utoipa::path(post, path = "/api/v1/diagnose/risk", request_body = RiskRequest,
+    responses((status = 200, body = RiskAnswer), (status = 404)))]
+pub(super) async fn risk(
+    State(node): State<Arc<Node>>,
+    Input(request): Input<RiskRequest>,
+) -> Result<Json<RiskAnswer>, ApiError> {
+    Ok(Json(node.diagnose_risk(request).await?))
+}
+
+/// Keeps what a clinician saw and confirmed as a RiskAssessment; only in a clinic's home.
+#[utoipa::path(post, path = "/api/v1/diagnose/risk/confirm", request_body = RiskConfirmRequest,
+    responses((status = 200, body = RiskConfirmed), (status = 403), (status = 404)))]
+pub(super) async fn confirm_risk(
+    State(node): State<Arc<Node>>,
+    Input(request): Input<RiskConfirmRequest>,
+) -> Result<Json<RiskConfirmed>, ApiError> {
+    Ok(Json(node.confirm_risk(request).await?))
 }

@@ -3,6 +3,7 @@
 mod ecg;
 mod images;
 mod models;
+mod risk;
 mod rooms;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 pub(crate) use ecg::*;
 pub(crate) use images::*;
 pub(crate) use models::*;
+pub(crate) use risk::*;
 pub(crate) use rooms::*;
 
 /// Why a call was not answered. The CLI turns `kind` into its exit code and prints the rest.

@@ -2,6 +2,7 @@
 
 mod ecg;
 mod image;
+mod risk;
 
 use clap::Subcommand;
 
@@ -20,12 +21,19 @@ pub(super) enum DiagnoseCommand {
     /// Research software, not a medical device: it looks at 28 by 28 pixels, and a clinician must look at the picture
     /// itself. With breathlessness, blue lips or confusion call the local emergency number.
     Image(image::ImageArgs),
+    /// Read a risk: heart disease, readmission or a breast mass, with what spoke for and against it
+    ///
+    /// Research software, not a medical device: it shows a clinician how people with such values fared, and never
+    /// replaces their judgement. Nothing is written unless a clinician confirms it. With chest pain, fainting or
+    /// breathlessness call the local emergency number.
+    Risk(risk::RiskArgs),
 }
 
 pub(super) async fn run(context: &Context, command: DiagnoseCommand) -> Result<(), Problem> {
     match command {
         DiagnoseCommand::Ecg(args) => ecg::run(context, args).await,
         DiagnoseCommand::Image(args) => image::run(context, args).await,
+        DiagnoseCommand::Risk(args) => risk::run(context, args).await,
     }
 }
 

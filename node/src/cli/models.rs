@@ -35,7 +35,7 @@ pub(super) enum ModelsCommand {
     Evaluate {
         /// Name of the model
         name: String,
-        /// Folder with the labelled data set (ecg: NAME.hea, signal files, NAME.atr)
+        /// Folder with the labelled data set (ecg: NAME.hea, signal files, NAME.atr; risks: the tables of the card)
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
         /// What the model computes with

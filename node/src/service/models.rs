@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use inference::ecg::{ECG_MODEL, EcgModel, Evaluation, LabelledRecording};
+use inference::risk::{self, RISK_MODELS, RiskModel};
 #[cfg(feature = "train")]
 use inference::training::{Trained, Training};
 use inference::xray::{self, XRAY_MODEL, XrayModel};
@@ -17,6 +18,7 @@ use inference::{Backend, Measured, Model, ModelError};
 
 use super::ecg;
 use super::problem::{Problem, Tried};
+use super::risk::LabelledPeople;
 use super::xray::LabelledXrays;
 
 /// Hears how many steps of how many are done.
@@ -28,6 +30,8 @@ pub(crate) enum DataSet {
     Ecg(Vec<LabelledRecording>),
     /// Chest radiographs with what readers found.
     Xray(LabelledXrays),
+    /// People with what is known of them and what became of them.
+    Risk(LabelledPeople),
 }
 
 /// What was measured, and what was refused instead of being judged.
@@ -48,6 +52,9 @@ impl DataSet {
                 Ok(DataSet::Ecg(ecg::labelled_recordings(folder, &mut |done, of| progress(done, of))?))
             }
             XRAY_MODEL => Ok(DataSet::Xray(LabelledXrays::read(folder, progress)?)),
+            name if RISK_MODELS.contains(&name) => {
+                Ok(DataSet::Risk(LabelledPeople::read(name, folder, progress)?))
+            }
             _ => Err(Problem::wrong_use(format!("{model} is measured on no data set of its own"))),
         }
     }
@@ -86,6 +93,11 @@ impl DataSet {
                     .collect();
                 Ok(Judged { measured: xray::measure(&model, &parts, progress), refused: Vec::new() })
             }
+            DataSet::Risk(labelled) => {
+                let model = RiskModel::of(model, backend).tried("read the model")?;
+                let measured = risk::measure(&model, &labelled.people, progress);
+                Ok(Judged { measured, refused: labelled.refused.clone() })
+            }
         }
     }
 
@@ -100,6 +112,9 @@ impl DataSet {
                 inference::ecg::train(recordings, training).tried("learn from these recordings")
             }
             DataSet::Xray(images) => train_xray(images, training),
+            DataSet::Risk(labelled) => {
+                risk::train(&labelled.fields, &labelled.people, training).tried("learn from these people")
+            }
         }
     }
 }
@@ -165,6 +180,9 @@ pub(crate) fn parameters(model: &Model) -> Result<usize, Problem> {
     match model.card.about.name.as_str() {
         ECG_MODEL => Ok(EcgModel::load(model, Backend::default()).tried("read the model")?.parameters()),
         XRAY_MODEL => Ok(XrayModel::of(model, Backend::default()).tried("read the model")?.parameters()),
+        name if RISK_MODELS.contains(&name) => {
+            Ok(RiskModel::of(model, Backend::default()).tried("read the model")?.parameters())
+        }
         name => Err(Problem::wrong_use(format!("{name} has no learned values"))),
     }
 }

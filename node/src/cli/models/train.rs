@@ -20,7 +20,7 @@ use crate::service::problem::{Problem, Tried};
 pub(crate) struct TrainArgs {
     /// Name of the model
     name: String,
-    /// Folder with the labelled data set (ecg: NAME.hea, signal files, NAME.atr)
+    /// Folder with the labelled data set (ecg: NAME.hea, signal files, NAME.atr; risks: the tables of the card)
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Folder for weights.bpk, figures.toml and curves.svg; in the sources that is inference/models/NAME

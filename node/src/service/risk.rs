@@ -1,0 +1,367 @@
+//! A risk out of what is known of a person: from a table or from stored records; written back as a record only when a
+//! clinician confirmed it.
+
+mod confirming;
+mod gathering;
+mod labelled;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use inference::chart::{Bar, Bars};
+use inference::risk::{Assessment, Fields, Known, RISK_MODELS, RiskModel, Values};
+use inference::{Backend, Model, sha256};
+use jiff::civil::Date;
+use keys::AuditAction;
+
+use super::models::ModelCache;
+use super::problem::{Problem, Tried};
+use super::records::parse_source;
+use super::{Node, audit, blocking};
+use crate::api::types::{
+    ModelInfo, Risk, RiskAnswer, RiskConfirmRequest, RiskConfirmed, RiskExplanation, RiskMissing, RiskPart,
+    RiskReport, RiskRequest, RiskSetAside, RiskValue,
+};
+use crate::clock;
+use gathering::{Gathered, SetAside, Told};
+
+pub(crate) use labelled::LabelledPeople;
+
+/// Where a value came from that nobody stored.
+const GIVEN: &str = "given";
+/// How the parts are found out.
+const METHOD: &str = "each value's own terms of the weighted sum, in log-odds against the average person it was \
+                      learned from; they add up to the answer";
+/// Names that nobody asked for, as far as a report lists them.
+const MAX_IGNORED: usize = 50;
+
+/// A model with its card.
+pub(crate) struct RiskReader {
+    card: inference::ModelCard,
+    model: Arc<RiskModel>,
+}
+
+/// What is known of a person, before the model sees it.
+struct Person {
+    values: Values,
+    told: Vec<Told>,
+    set_aside: Vec<SetAside>,
+    ignored: Vec<String>,
+    refused: Option<String>,
+}
+
+impl RiskReader {
+    /// The model of this name, or of its short name.
+    ///
+    /// # Errors
+    /// [`Problem`] when there is no such model of risk.
+    pub(crate) fn named(name: &str) -> Result<RiskReader, Problem> {
+        static MODELS: [ModelCache<RiskModel>; RISK_MODELS.len()] =
+            [const { ModelCache::new() }; RISK_MODELS.len()];
+        let unknown = || {
+            Problem::wrong_use(format!("there is no model of risk called {name}"))
+                .next("use one of: heart, readmission, breast; see: metaclinic models list")
+        };
+        let model = Model::named(name).map_err(|_| unknown())?;
+        let place =
+            RISK_MODELS.iter().position(|known| *known == model.card.about.name).ok_or_else(unknown)?;
+        let read = MODELS[place].get(Backend::default(), |backend| RiskModel::of(&model, backend))?;
+        Ok(RiskReader { card: model.card, model: read })
+    }
+
+    /// What it asks for.
+    pub(crate) fn fields(&self) -> &Fields {
+        self.model.fields()
+    }
+
+    /// Reads values that were given by hand.
+    ///
+    /// # Errors
+    /// [`Problem`] for a name that the model does not ask for, and a value that cannot be.
+    pub(crate) fn given(&self, set: &BTreeMap<String, String>) -> Result<Values, Problem> {
+        let pairs = set.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let names =
+            || self.fields().fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
+        let read = Values::read(self.fields(), pairs).map_err(|error| {
+            Problem::wrong_use(format!("cannot take --set: {error}"))
+                .next("give it as --set name=value, e.g. --set age=54")
+        })?;
+        match read.ignored.first() {
+            None => Ok(read.values),
+            Some(name) => Err(Problem::wrong_use(format!("the model asks for nothing called {name}"))
+                .next(format!("it asks for: {}", names()))),
+        }
+    }
+
+    /// Reads a file row by row; `given` goes before what stands in it.
+    ///
+    /// # Errors
+    /// [`Problem`] when the file is no table of what the model asks for.
+    pub(crate) fn file(
+        &self,
+        path: &Path,
+        given: &Values,
+        draw: bool,
+        each: &mut dyn FnMut(usize, RiskAnswer) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let stem = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        table::read(path, self.fields(), &mut |row, read| {
+            let mut person = Person {
+                values: Values::none(self.fields()),
+                told: Vec::new(),
+                set_aside: Vec::new(),
+                ignored: Vec::new(),
+                refused: None,
+            };
+            match read {
+                Ok(Known { values, ignored }) => {
+                    let source = format!("{stem} row {row}");
+                    person.told = told(&values, &source);
+                    (person.values, person.ignored) = (values, ignored);
+                }
+                Err(reason) => person.refused = Some(reason),
+            }
+            person.give(given);
+            each(row, self.answer(&person, None, draw)?)
+        })
+    }
+
+    fn answer(&self, person: &Person, today: Option<Date>, draw: bool) -> Result<RiskAnswer, Problem> {
+        let said = match &person.refused {
+            Some(reason) => Err(reason.clone()),
+            None => self.model.assess(&person.values).map_err(|refusal| refusal.to_string()),
+        };
+        let mut report = self.report(person, today);
+        match &said {
+            Ok(said) => self.tell(said, person, &mut report),
+            Err(reason) => report.refused = Some(reason.clone()),
+        }
+        report.digest = digest(&report)?;
+        let svg = match said {
+            Ok(_) if draw => Some(self.bars(&report).svg().tried("draw the chart")?),
+            _ => None,
+        };
+        Ok(RiskAnswer { report, svg })
+    }
+
+    /// Everything but what the model says.
+    fn report(&self, person: &Person, today: Option<Date>) -> RiskReport {
+        let fields = &self.fields().fields;
+        let value = |told: &Told| {
+            let field = fields.get(told.field)?;
+            let days = |date: Date| {
+                today.and_then(|today| date.until(today).ok()).map(|it| i64::from(it.get_days()))
+            };
+            Some(RiskValue {
+                name: field.name.clone(),
+                label: field.label.clone(),
+                value: field.shown(person.values.get(told.field)?),
+                source: told.source.clone(),
+                date: told.date.map(|date| date.to_string()),
+                days_old: told.date.and_then(days),
+                outside_of: None,
+            })
+        };
+        let aside = |(at, source, reason): &SetAside| RiskSetAside {
+            name: fields.get(*at).map_or_else(String::new, |field| field.name.clone()),
+            source: source.clone(),
+            reason: reason.clone(),
+        };
+        let (about, figures) = (&self.card.about, &self.card.figures);
+        RiskReport {
+            refused: None,
+            risks: Vec::new(),
+            probability: None,
+            explanation: None,
+            missing: fields
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| person.values.get(*at).is_none())
+                .map(|(_, field)| RiskMissing {
+                    name: field.name.clone(),
+                    label: field.label.clone(),
+                    counted_as: "nothing was said".to_owned(),
+                })
+                .collect(),
+            values: person.told.iter().filter_map(value).collect(),
+            set_aside: person.set_aside.iter().map(aside).collect(),
+            ignored: person.ignored.iter().take(MAX_IGNORED).cloned().collect(),
+            model: ModelInfo {
+                name: about.name.clone(),
+                version: about.version.clone(),
+                weights_sha256: figures.weights_sha256.clone(),
+                backend: Backend::default().name().to_owned(),
+                limits: about.limits.clone(),
+            },
+            advice: about.safety.clone(),
+            digest: String::new(),
+        }
+    }
+
+    fn tell(&self, said: &Assessment, person: &Person, report: &mut RiskReport) {
+        let fields = self.fields();
+        let outcome = &fields.outcome;
+        report.probability = Some(said.probability);
+        report.risks = vec![Risk {
+            code: outcome.snomed.clone(),
+            label: outcome.label.clone(),
+            when: outcome.when.clone(),
+            probability: said.probability,
+            interval: said.interval,
+            share_learned_from: self.model.share(),
+        }];
+        let mut parts: Vec<RiskPart> = said
+            .parts
+            .iter()
+            .map(|part| {
+                let field = &fields.fields[part.field];
+                RiskPart {
+                    name: field.name.clone(),
+                    label: field.label.clone(),
+                    value: person.values.get(part.field).map(|value| field.shown(value)),
+                    log_odds: part.log_odds,
+                }
+            })
+            .collect();
+        parts.sort_by(|left, right| right.log_odds.abs().total_cmp(&left.log_odds.abs()));
+        report.explanation = Some(RiskExplanation {
+            method: METHOD.to_owned(),
+            base_log_odds: said.base,
+            log_odds: said.logit,
+            parts,
+        });
+        let missing = said.missing.iter().map(|missing| {
+            let field = &fields.fields[missing.field];
+            let average = missing.counted_as.map(|mean| {
+                format!("the average, {} {}", significant(mean), field.unit_in_words()).trim_end().to_owned()
+            });
+            RiskMissing {
+                name: field.name.clone(),
+                label: field.label.clone(),
+                counted_as: average.unwrap_or_else(|| "the average of all".to_owned()),
+            }
+        });
+        report.missing = missing.collect();
+        for (at, seen) in &said.unusual {
+            let name = &fields.fields[*at].name;
+            report
+                .values
+                .iter_mut()
+                .filter(|value| value.name == *name)
+                .for_each(|it| it.outside_of = Some(*seen));
+        }
+    }
+
+    /// What each value added, as bars.
+    fn bars(&self, report: &RiskReport) -> Bars {
+        let percent = report.probability.unwrap_or_default() * 100.0;
+        let parts = report.explanation.iter().flat_map(|it| &it.parts);
+        let bar = |part: &RiskPart| {
+            let value = part.value.as_deref().unwrap_or("not known");
+            Bar { label: format!("{}: {value}", part.label), value: part.log_odds }
+        };
+        Bars {
+            title: format!("{}: {percent:.0} %", self.fields().outcome.label),
+            axis: "log-odds against the average: to the right for it, to the left against it".to_owned(),
+            bars: parts.map(bar).collect(),
+        }
+    }
+}
+
+impl Person {
+    /// What is given by hand goes before what was read.
+    fn give(&mut self, given: &Values) {
+        for told in told(given, GIVEN) {
+            self.values.set(told.field, given.get(told.field));
+            self.told.retain(|other| other.field != told.field);
+            self.told.push(told);
+        }
+        self.told.sort_by_key(|told| told.field);
+    }
+}
+
+fn told(values: &Values, source: &str) -> Vec<Told> {
+    values.places().map(|field| Told { field, source: source.to_owned(), date: None }).collect()
+}
+
+/// A number to three digits that say something.
+fn significant(number: f64) -> String {
+    let digits = if number == 0.0 { 0 } else { number.abs().log10().floor() as i32 };
+    let places = usize::try_from((2 - digits).clamp(0, 6)).unwrap_or(0);
+    format!("{number:.places$}")
+}
+
+/// What a clinician confirms: model, values and answer. Not how old the values are, which changes by itself.
+fn digest(report: &RiskReport) -> Result<String, Problem> {
+    let values: Vec<_> = report.values.iter().map(|it| (&it.name, &it.value, &it.source)).collect();
+    let probability = report.probability.map(f64::to_bits);
+    let told = (&report.model.name, &report.model.weights_sha256, values, probability, &report.refused);
+    Ok(sha256(&serde_json::to_vec(&told).tried("write the answer")?))
+}
+
+/// Today in UTC.
+fn today() -> Date {
+    let now = jiff::Timestamp::from_millisecond(clock::now().as_millis()).unwrap_or_default();
+    now.to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// What a reading of stored records brought.
+struct ReadPerson {
+    reader: RiskReader,
+    answer: RiskAnswer,
+    gathered: Gathered,
+}
+
+impl Node {
+    /// Reads a person's risk out of stored records; audited as a reading of them.
+    ///
+    /// # Errors
+    /// [`Problem`] when there is no such Patient, or a value by hand cannot be. Too little known is no error.
+    pub(crate) async fn diagnose_risk(self: &Arc<Self>, request: RiskRequest) -> Result<RiskAnswer, Problem> {
+        if request.to_confirm {
+            self.may_confirm()?;
+        }
+        let node = Arc::clone(self);
+        blocking(move || Ok(node.read_risk(&request)?.answer)).await
+    }
+
+    /// Keeps what a clinician confirmed as a RiskAssessment.
+    ///
+    /// # Errors
+    /// [`Problem`] in a home that is not a clinic's, when nothing was said, and when it is no longer what was seen.
+    pub(crate) async fn confirm_risk(
+        self: &Arc<Self>,
+        request: RiskConfirmRequest,
+    ) -> Result<RiskConfirmed, Problem> {
+        self.may_confirm()?;
+        let node = Arc::clone(self);
+        blocking(move || {
+            let read = node.read_risk(&request.request)?;
+            node.keep_confirmed(&read, &request)
+        })
+        .await
+    }
+
+    fn read_risk(&self, request: &RiskRequest) -> Result<ReadPerson, Problem> {
+        let reader = RiskReader::named(&request.model)?;
+        let given = reader.given(&request.set)?;
+        let source = request.source.as_deref().map(parse_source).transpose()?;
+        let today = today();
+        let gathered = self.gather(reader.fields(), &request.patient, source, today)?;
+        let mut event = audit::event(clock::now(), AuditAction::Read, gathered.opened);
+        event.1.object = Some(*self.record_id(&gathered.source, "Patient", &request.patient).as_bytes());
+        self.note(vec![event])?;
+        let mut person = Person {
+            values: gathered.values.clone(),
+            told: gathered.told.clone(),
+            set_aside: gathered.set_aside.clone(),
+            ignored: Vec::new(),
+            refused: gathered.died.then(|| "the record says that this person has died".to_owned()),
+        };
+        person.give(&given);
+        let answer = reader.answer(&person, Some(today), request.chart)?;
+        Ok(ReadPerson { reader, answer, gathered })
+    }
+}
