@@ -165,6 +165,9 @@ const BUILT_IN: &[BuiltIn] = &[
         about: include_str!("../models/breast-mass/about.toml"),
         figures: include_str!("../models/breast-mass/figures.toml"),
         weights: include_bytes!("../models/breast-mass/weights.bpk"),
+        about: include_str!("../models/glucose-forecast/about.toml"),
+        figures: include_str!("../models/glucose-forecast/figures.toml"),
+        weights: include_bytes!("../models/glucose-forecast/weights.bpk"),
     },
 ];
 

@@ -33,7 +33,6 @@ impl Chance {
     }
 
     /// Puts the values in another order (Fisher and Yates).
-    #[cfg(feature = "train")]
     pub(crate) fn shuffle<T>(&mut self, values: &mut [T]) {
         for last in (1..values.len()).rev() {
             values.swap(last, self.below(last + 1));

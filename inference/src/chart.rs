@@ -35,6 +35,10 @@ pub struct Chart {
     pub y: String,
     /// The lines.
     pub lines: Vec<Line>,
+    /// Areas behind the lines.
+    pub bands: Vec<Band>,
+    /// The legend stands on the left: what matters lies on the right.
+    pub legend_left: bool,
     /// The lowest and highest value of each axis; what the lines need if not given.
     pub range: Option<[[f64; 2]; 2]>,
 }
@@ -50,6 +54,17 @@ pub struct Line {
     pub style: LineStyle,
 }
 
+/// An area between two lines, as of an interval.
+#[derive(Clone, Debug, Default)]
+pub struct Band {
+    /// What the legend calls it.
+    pub name: String,
+    /// Its lower edge, from left to right.
+    pub low: Vec<[f64; 2]>,
+    /// Its upper edge, from left to right.
+    pub high: Vec<[f64; 2]>,
+}
+
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LineStyle {
@@ -60,6 +75,8 @@ pub enum LineStyle {
     Broken,
     /// A full line with a dot at each point.
     Dotted,
+    /// Dots in the next colour, without a line.
+    Points,
     /// A thin grey line to compare with.
     Guide,
 }
@@ -102,6 +119,19 @@ impl Chart {
             .bold_line_style(RGBColor(225, 225, 225))
             .draw()
             .ok()?;
+        for band in &self.bands {
+            let edge = band.low.iter().chain(band.high.iter().rev());
+            let edge: Vec<(f64, f64)> = edge
+                .filter(|point| point.iter().all(|value| value.is_finite()))
+                .map(|[x, y]| (*x, *y))
+                .collect();
+            let fill = RGBColor(190, 214, 232);
+            chart
+                .draw_series([Polygon::new(edge, fill.filled())])
+                .ok()?
+                .label(&band.name)
+                .legend(move |(x, y)| Rectangle::new([(x, y - 8), (x + 40, y + 8)], fill.filled()));
+        }
         let mut colour = COLOURS.len() - 1;
         for line in &self.lines {
             let points: Vec<(f64, f64)> = line
@@ -110,7 +140,7 @@ impl Chart {
                 .filter(|point| point.iter().all(|value| value.is_finite()))
                 .map(|[x, y]| (*x, *y))
                 .collect();
-            if matches!(line.style, LineStyle::Full | LineStyle::Dotted) {
+            if matches!(line.style, LineStyle::Full | LineStyle::Dotted | LineStyle::Points) {
                 colour = (colour + 1) % COLOURS.len();
             }
             let stroke = match line.style {
@@ -127,18 +157,26 @@ impl Chart {
                     .label(&line.name)
                     .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 40, y)], thin));
             } else {
-                let series = LineSeries::new(points.iter().copied(), stroke);
-                chart.draw_series(series).ok()?.label(&line.name).legend(legend);
+                let drawn = if line.style == LineStyle::Points { 0 } else { points.len() };
+                let series = LineSeries::new(points.iter().copied().take(drawn), stroke);
+                let series = chart.draw_series(series).ok()?;
+                if !line.name.is_empty() {
+                    series.label(&line.name).legend(legend);
+                }
             }
-            if line.style == LineStyle::Dotted {
+            if matches!(line.style, LineStyle::Dotted | LineStyle::Points) {
                 let dots = points.iter().map(|point| Circle::new(*point, 8, COLOURS[colour].filled()));
                 chart.draw_series(dots).ok()?;
             }
         }
-        if self.lines.iter().any(|line| !line.name.is_empty()) {
+        let mut named =
+            self.lines.iter().map(|line| &line.name).chain(self.bands.iter().map(|band| &band.name));
+        let side =
+            if self.legend_left { SeriesLabelPosition::UpperLeft } else { SeriesLabelPosition::UpperRight };
+        if named.any(|name| !name.is_empty()) {
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
+                .position(side)
                 .legend_area_size(50)
                 .label_font(("sans-serif", 26))
                 .background_style(WHITE.mix(0.8))
@@ -152,7 +190,9 @@ impl Chart {
     /// The range that holds all points, a little wider; from 0 upwards where nothing is negative.
     fn needed(&self) -> [[f64; 2]; 2] {
         [0, 1].map(|axis| {
-            let values = self.lines.iter().flat_map(|line| line.points.iter().map(|point| point[axis]));
+            let lines = self.lines.iter().flat_map(|line| &line.points);
+            let edges = self.bands.iter().flat_map(|band| band.low.iter().chain(&band.high));
+            let values = lines.chain(edges).map(|point| point[axis]);
             let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
             values.filter(|value| value.is_finite()).for_each(|value| {
                 low = low.min(value);
@@ -190,6 +230,7 @@ pub fn calibration(title: &str, calibration: &Calibration) -> Chart {
             Line { name: "as it was".into(), points, style: LineStyle::Dotted },
         ],
         range: Some([[0.0, 1.0], [0.0, 1.0]]),
+        ..Chart::default()
     }
 }
 
@@ -211,7 +252,7 @@ pub fn learning(title: &str, curves: &[crate::training::LearningCurve]) -> Chart
         x: "epoch".into(),
         y: "mean loss".into(),
         lines: lines.collect(),
-        range: None,
+        ..Chart::default()
     }
 }
 

@@ -1,13 +1,15 @@
-//! What a node can read out of its own signals, on the device itself. Pure: no workspace crate, no files, no
+//! What a node can read out of its own signals and numbers, on the device itself. Pure: no workspace crate, no files, no
 //! clock, no randomness, and no type here has a place for who a signal belongs to.
 //!
 //! Research software: what it says is for a clinician to check, not a diagnosis.
 
+pub mod analytics;
 mod backend;
 mod card;
 mod chance;
 pub mod chart;
 pub mod ecg;
+pub mod glucose;
 pub mod measure;
 pub mod questionnaire;
 pub mod risk;

@@ -1,6 +1,7 @@
 //! The local API: one router, served on the home's Unix socket, on loopback HTTP with a token, and called in
 //! process by the CLI when no daemon runs.
 
+mod analyze;
 mod audit;
 mod diagnose;
 mod fhir;
@@ -60,6 +61,9 @@ pub(crate) enum Transport {
         diagnose::image,
         diagnose::risk,
         diagnose::confirm_risk,
+        diagnose::glucose,
+        analyze::panel,
+        analyze::series,
         rooms::list,
         rooms::create,
         rooms::join,
@@ -98,6 +102,9 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/diagnose/image", post(diagnose::image))
         .route("/diagnose/risk", post(diagnose::risk))
         .route("/diagnose/risk/confirm", post(diagnose::confirm_risk))
+        .route("/diagnose/glucose", post(diagnose::glucose))
+        .route("/analyze/panel", post(analyze::panel))
+        .route("/analyze/series", post(analyze::series))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/join", post(rooms::join))
         .route("/rooms/{room}", get(rooms::show))

@@ -1,5 +1,6 @@
 //! The command line: one file a noun, each parses its arguments, calls the local API, and prints.
 
+mod analyze;
 mod audit;
 mod demo;
 mod diagnose;
@@ -86,6 +87,9 @@ enum Command {
     /// Read signals with models on this device
     #[command(subcommand)]
     Diagnose(diagnose::DiagnoseCommand),
+    /// Analyse numbers: groups of patients; trend, changes and forecast of a measurement
+    #[command(subcommand)]
+    Analyze(analyze::AnalyzeCommand),
     /// Self-check: how soon to get help, in English or Chinese; no diagnosis
     ///
     /// Tell what is wrong with --text, or answer questions on a terminal. Needs no home and no network, and keeps nothing.
@@ -185,6 +189,7 @@ async fn dispatch(cli: Cli) -> Result<(), Problem> {
             Ok(())
         }
         Command::Diagnose(command) => diagnose::run(&context, command).await,
+        Command::Analyze(command) => analyze::run(&context, command).await,
         Command::Triage(args) => triage::run(&context, &args),
         Command::Models(command) => models::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,

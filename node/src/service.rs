@@ -3,11 +3,13 @@
 //! Services block (sled, age and parsing are ordinary code), so callers on the reactor go through
 //! `spawn_blocking`; what talks to peers is async.
 
+pub(crate) mod analysis;
 pub(crate) mod audit;
 pub(crate) mod consents;
 pub(crate) mod corpus;
 pub(crate) mod ecg;
 pub(crate) mod exchange;
+pub(crate) mod glucose;
 pub(crate) mod identity;
 mod model_info;
 pub(crate) mod models;

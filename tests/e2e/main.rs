@@ -1,5 +1,6 @@
 //! The program from outside: commands, daemons, sockets, signals.
 
+mod analyze;
 mod api;
 mod commands;
 mod demo;
@@ -12,6 +13,7 @@ mod false_owner;
 mod faults;
 mod files;
 mod forged;
+mod glucose;
 mod homes;
 mod hostile;
 mod image;

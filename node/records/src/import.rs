@@ -15,6 +15,8 @@ use crate::json;
 use crate::resource::{Resource, ResourceError};
 
 pub use signal::SignalImport;
+pub(crate) use unpack::UnpackError;
+pub(crate) use unpack::unpack as unpack_bytes;
 
 /// What the person who imports says about the files.
 #[derive(Clone, Debug)]

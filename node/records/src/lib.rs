@@ -1,14 +1,19 @@
 //! The medical vocabulary of the node: FHIR R4 resources kept as they were written, the search index over
-//! them, import of files, WFDB signals, and still pictures (PNG, JPEG, DICOM). Pure: bytes in, values out; no files, no clock, no tasks.
+//! them, import of files, WFDB signals, still pictures (PNG, JPEG, DICOM), tables (CSV). Pure: bytes in, values out; no files, no clock, no tasks.
 
+pub mod columns;
+pub mod glucose;
 pub mod image;
 mod import;
 mod json;
+pub mod measurement;
 mod reply;
 mod resource;
 mod search;
 mod stored;
+pub mod table;
 mod terms;
+pub mod time;
 mod types;
 pub mod wfdb;
 

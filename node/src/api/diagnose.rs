@@ -7,8 +7,8 @@ use axum::extract::State;
 
 use super::reply::{ApiError, Input};
 use super::types::{
-    EcgAnswer, EcgRequest, ImageAnswer, ImageRequest, RiskAnswer, RiskConfirmRequest, RiskConfirmed,
-    RiskRequest,
+    EcgAnswer, EcgRequest, GlucoseAnswer, GlucoseRequest, ImageAnswer, ImageRequest, RiskAnswer,
+    RiskConfirmRequest, RiskConfirmed, RiskRequest,
 };
 use crate::service::Node;
 
@@ -50,4 +50,13 @@ pub(super) async fn confirm_risk(
     Input(request): Input<RiskConfirmRequest>,
 ) -> Result<Json<RiskConfirmed>, ApiError> {
     Ok(Json(node.confirm_risk(request).await?))
+}
+/// Forecasts glucose from stored readings with the model on this device.
+#[utoipa::path(post, path = "/api/v1/diagnose/glucose", request_body = GlucoseRequest,
+    responses((status = 200, body = GlucoseAnswer), (status = 404)))]
+pub(super) async fn glucose(
+    State(node): State<Arc<Node>>,
+    Input(request): Input<GlucoseRequest>,
+) -> Result<Json<GlucoseAnswer>, ApiError> {
+    Ok(Json(node.diagnose_glucose(request).await?))
 }

@@ -1,6 +1,8 @@
 //! What travels over the local API, shared by `api` (which answers) and `cli` (which asks).
 
+mod analysis;
 mod ecg;
+mod glucose;
 mod images;
 mod models;
 mod risk;
@@ -11,7 +13,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) use analysis::*;
 pub(crate) use ecg::*;
+pub(crate) use glucose::*;
 pub(crate) use images::*;
 pub(crate) use models::*;
 pub(crate) use risk::*;

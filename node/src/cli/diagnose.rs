@@ -1,6 +1,7 @@
 //! `metaclinic diagnose …`: models that run on this device. A file needs no home; a record is read where it lies.
 
 mod ecg;
+mod glucose;
 mod image;
 mod risk;
 
@@ -27,6 +28,11 @@ pub(super) enum DiagnoseCommand {
     /// replaces their judgement. Nothing is written unless a clinician confirms it. With chest pain, fainting or
     /// breathlessness call the local emergency number.
     Risk(risk::RiskArgs),
+    /// Forecast glucose 30 and 60 minutes ahead from the readings of a continuous monitor, with intervals
+    ///
+    /// Research software, not a medical device, and no alarm: it never replaces a finger prick, the monitor's own alarms or
+    /// your plan, and says nothing of doses. Somebody who is confused or does not wake up: call the local emergency number.
+    Glucose(glucose::GlucoseArgs),
 }
 
 pub(super) async fn run(context: &Context, command: DiagnoseCommand) -> Result<(), Problem> {
@@ -34,11 +40,12 @@ pub(super) async fn run(context: &Context, command: DiagnoseCommand) -> Result<(
         DiagnoseCommand::Ecg(args) => ecg::run(context, args).await,
         DiagnoseCommand::Image(args) => image::run(context, args).await,
         DiagnoseCommand::Risk(args) => risk::run(context, args).await,
+        DiagnoseCommand::Glucose(args) => glucose::run(context, args).await,
     }
 }
 
 /// TYPE/ID of a record, unless a file of that name is `here`.
-fn reference(target: &str, here: bool) -> Option<(&str, &str)> {
+pub(super) fn reference(target: &str, here: bool) -> Option<(&str, &str)> {
     let (resource_type, id) = target.split_once('/')?;
     (!here && ::records::is_resource_type(resource_type) && !id.contains('/')).then_some((resource_type, id))
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use inference::ecg::{ECG_MODEL, EcgModel, Evaluation, LabelledRecording};
 use inference::risk::{self, RISK_MODELS, RiskModel};
+use inference::glucose::{self, GLUCOSE_MODEL, GlucoseModel, LabelledPerson};
 #[cfg(feature = "train")]
 use inference::training::{Trained, Training};
 use inference::xray::{self, XRAY_MODEL, XrayModel};
@@ -32,6 +33,8 @@ pub(crate) enum DataSet {
     Xray(LabelledXrays),
     /// People with what is known of them and what became of them.
     Risk(LabelledPeople),
+    /// Persons with readings of a glucose monitor.
+    Glucose(Vec<LabelledPerson>),
 }
 
 /// What was measured, and what was refused instead of being judged.
@@ -55,6 +58,7 @@ impl DataSet {
             name if RISK_MODELS.contains(&name) => {
                 Ok(DataSet::Risk(LabelledPeople::read(name, folder, progress)?))
             }
+            GLUCOSE_MODEL => Ok(DataSet::Glucose(super::glucose::labelled_persons(folder, progress)?)),
             _ => Err(Problem::wrong_use(format!("{model} is measured on no data set of its own"))),
         }
     }
@@ -98,6 +102,19 @@ impl DataSet {
                 let measured = risk::measure(&model, &labelled.people, progress);
                 Ok(Judged { measured, refused: labelled.refused.clone() })
             }
+            DataSet::Glucose(persons) => {
+                let model = GlucoseModel::load(model, backend).tried("read the model")?;
+                let mut evaluation = glucose::Evaluation::default();
+                for (index, person) in persons.iter().enumerate() {
+                    evaluation.add(&model, person);
+                    progress(index + 1, persons.len());
+                }
+                let refused = evaluation.refused().iter();
+                let told =
+                    |count: &usize| format!("{count} forecasts: flat, or a change that blood cannot make");
+                let refused = refused.map(|(person, count)| (person.clone(), told(count)));
+                Ok(Judged { measured: evaluation.measured(), refused: refused.collect() })
+            }
         }
     }
 
@@ -115,6 +132,7 @@ impl DataSet {
             DataSet::Risk(labelled) => {
                 risk::train(&labelled.fields, &labelled.people, training).tried("learn from these people")
             }
+            DataSet::Glucose(persons) => glucose::train(persons, training).tried("learn from these persons"),
         }
     }
 }
@@ -182,6 +200,9 @@ pub(crate) fn parameters(model: &Model) -> Result<usize, Problem> {
         XRAY_MODEL => Ok(XrayModel::of(model, Backend::default()).tried("read the model")?.parameters()),
         name if RISK_MODELS.contains(&name) => {
             Ok(RiskModel::of(model, Backend::default()).tried("read the model")?.parameters())
+        }
+        GLUCOSE_MODEL => {
+            Ok(GlucoseModel::load(model, Backend::default()).tried("read the model")?.parameters())
         }
         name => Err(Problem::wrong_use(format!("{name} has no learned values"))),
     }

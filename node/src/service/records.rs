@@ -1,6 +1,7 @@
 //! Own and fetched records: import, search, read, check.
 
 mod attachments;
+mod computed;
 mod import;
 mod search;
 
@@ -16,6 +17,7 @@ use crate::api::types::VerifyRecordsReport;
 use crate::clock;
 
 pub(crate) use attachments::write_new_file;
+pub(crate) use computed::{encoded, read_table};
 pub(crate) use import::read_sibling;
 pub(crate) use search::{parse_source, query_problem};
 

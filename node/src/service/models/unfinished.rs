@@ -30,19 +30,26 @@ impl Task {
     /// # Errors
     /// [`Problem`] when the folder cannot be read.
     pub(crate) fn of(model: &str, seed: u64, data: &Path) -> Result<Task, Problem> {
-        let entries = std::fs::read_dir(data).tried("read the folder of the data")?;
-        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.retain(|path| path.is_file());
+        let mut files = files_of(data)?;
+        // A data set of several parts has a folder for each.
+        for folder in files.extract_if(.., |path| path.is_dir()).collect::<Vec<_>>() {
+            files.extend(files_of(&folder)?.into_iter().filter(|path| path.is_file()));
+        }
         files.sort();
         let mut named = String::new();
         for file in &files {
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = file.strip_prefix(data).unwrap_or(file).to_string_lossy().into_owned();
             let hash = sha256(&std::fs::read(file).tried("read the data")?);
             named.push_str(&format!("{hash}  {name}\n"));
         }
         let program = env!("CARGO_PKG_VERSION").to_owned();
         Ok(Task { model: model.to_owned(), seed, data: sha256(named.as_bytes()), program })
     }
+}
+
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let entries = std::fs::read_dir(folder).tried("read the folder of the data")?;
+    Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
 }
 
 /// The folder of one training.
