@@ -34,6 +34,8 @@ pub use decision::{Decision, Rule};
 pub use detection::{Beat, detect};
 pub use evaluation::{Counts, Figures, LabelledRecording, MatchedBeats, TOLERANCE_S, match_beats};
 pub use explanation::{LEAST_SHARE, Part, PartShares, explained_stretches};
+#[cfg(feature = "bench")]
+pub(crate) use features::names as feature_names;
 pub use features::{Features, features, first_lead};
 pub use figures::Evaluation;
 pub use quality::{Problem, Quality, QualityWindow, Refusal, assess};

@@ -9,7 +9,10 @@ mod chance;
 pub mod chart;
 pub mod ecg;
 pub mod measure;
+#[cfg(feature = "bench")]
+pub mod peers;
 pub mod questionnaire;
+mod residual;
 pub mod text;
 #[cfg(feature = "train")]
 pub mod training;

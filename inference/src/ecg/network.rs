@@ -237,6 +237,35 @@ impl Network {
     }
 }
 
+#[cfg(feature = "bench")]
+impl Network {
+    /// What it is made of: `MEMBER.QUESTION.mean`, and so on, and the columns of each question.
+    pub(crate) fn tensors(&self) -> Vec<crate::peers::Named> {
+        use crate::peers::Named;
+
+        let mut named = Vec::new();
+        for (question, asked) in Question::ALL.into_iter().enumerate() {
+            let columns = asked.columns();
+            let values = columns.iter().map(|column| *column as f32).collect();
+            named.push(Named { name: format!("{question}.columns"), shape: vec![columns.len()], values });
+            for (member, Member { heads }) in self.members.iter().enumerate() {
+                let head = &heads[question];
+                let mut put = |what: &str, tensor: Tensor<2>| {
+                    named.push(Named::of(format!("{member}.{question}.{what}"), tensor));
+                };
+                put("mean", head.mean.val().unsqueeze());
+                put("deviation", head.deviation.val().unsqueeze());
+                let layers = [("hidden", head.hidden.as_ref()), ("output", Some(&head.output))];
+                for (layer, dense) in layers.into_iter().filter_map(|(layer, dense)| Some((layer, dense?))) {
+                    put(&format!("{layer}.weight"), dense.weight.val());
+                    put(&format!("{layer}.bias"), dense.bias.val().unsqueeze());
+                }
+            }
+        }
+        named
+    }
+}
+
 /// Beats that are judged at once.
 const BATCH: usize = 4_096;
 

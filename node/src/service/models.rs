@@ -5,6 +5,7 @@
 pub(crate) mod unfinished;
 
 pub(crate) mod fetched;
+pub(crate) mod work;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

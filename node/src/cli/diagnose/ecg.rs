@@ -7,8 +7,9 @@ use clap::Args;
 use super::super::{Context, output, pictures, records, room};
 use super::reference;
 use crate::api::types::{EcgAnswer, EcgReport, EcgRequest, Place, RoomChanged, RoomRequest, StripRequest};
+use crate::service::ecg;
+use crate::service::models::work::ModelWork;
 use crate::service::problem::{Problem, Tried};
-use crate::service::{blocking, ecg};
 
 /// A finding in a room hangs at the monitor unless somebody says otherwise.
 const DEFAULT_ANCHOR: &str = "monitor";
@@ -76,7 +77,9 @@ pub(super) async fn run(context: &Context, args: EcgArgs) -> Result<(), Problem>
         None => {
             let backend = ecg::parse_backend(args.backend.as_deref())?;
             let path = PathBuf::from(&args.target);
-            blocking(move || ecg::diagnose(&ecg::read_file(&path)?, backend, wanted)).await?
+            ModelWork::shared()
+                .run(move |still| ecg::diagnose(&ecg::read_file(&path)?, backend, wanted, still))
+                .await?
         }
     };
     let EcgAnswer { report, svg } = answer;
