@@ -9,6 +9,8 @@ mod blob;
 mod ecg;
 mod join;
 mod nodes;
+#[cfg(feature = "peers")]
+mod peers;
 mod report;
 mod rooms;
 mod store;
@@ -52,6 +54,9 @@ enum Name {
     /// The ECG model on each backend (cargo feature `ndarray`)
     #[cfg(feature = "ndarray")]
     Backend,
+    /// The networks of the models beside onnxruntime and tract (cargo feature `peers`)
+    #[cfg(feature = "peers")]
+    Peers,
     /// A sealed attachment, beside a raw iroh stream
     Blob,
     /// From start to ready
@@ -84,6 +89,8 @@ impl Name {
             Name::Ecg => ecg::read(&data("ecg-mitbih")?),
             #[cfg(feature = "ndarray")]
             Name::Backend => ecg::backends(),
+            #[cfg(feature = "peers")]
+            Name::Peers => peers::measure(),
             Name::Blob => blob::fetch(),
             Name::Start => nodes::start(cli.data.as_deref()),
         }
@@ -91,6 +98,16 @@ impl Name {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "peers")]
+    if let Ok(case) = std::env::var(peers::ALONE) {
+        return match peers::alone(&case) {
+            Ok(milliseconds) => {
+                println!("{milliseconds}");
+                ExitCode::SUCCESS
+            }
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let cli = Cli::parse();
     if cfg!(debug_assertions) {
         println!("this is a development build: its times say little; use `make bench`");

@@ -60,6 +60,9 @@ pub struct LearnedFigures {
     pub decision: toml::Table,
     /// Figures on patients that the weights in question never saw.
     pub measured: Measured,
+    /// The same weights with fewer bits, as `models compress` found them: size, and what it costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<Table>,
 }
 
 /// What is measured of a model on a data set; a card holds it, and `evaluate` gives it again.

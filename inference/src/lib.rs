@@ -11,6 +11,7 @@ pub mod ecg;
 pub mod measure;
 #[cfg(feature = "bench")]
 pub mod peers;
+mod precision;
 pub mod questionnaire;
 mod residual;
 pub mod text;
@@ -21,3 +22,4 @@ pub mod xray;
 
 pub use backend::{Backend, UnknownBackend};
 pub use card::{About, LearnedFigures, Measured, Model, ModelCard, ModelError, sha256};
+pub use precision::{Precision, UnknownPrecision};

@@ -15,7 +15,7 @@ use super::quality::{Quality, Refusal, assess, plausible};
 use super::reasons::{Reason, reasons};
 use super::rhythm::{BeatClass, RhythmSummary, rhythm};
 use super::signal::EcgSignal;
-use crate::{Backend, Model, ModelError};
+use crate::{Backend, Model, ModelError, Precision};
 
 /// The name of the model in the list of models.
 pub const ECG_MODEL: &str = "ecg-beats";
@@ -84,6 +84,11 @@ impl EcgModel {
         let network =
             Network::read(&model.weights, decision.patients.len(), &device).ok_or(ModelError::Weights)?;
         Ok(EcgModel { network, decision, device })
+    }
+
+    /// Its weights, stored with this many bits. `None` when they do not fit.
+    pub fn weights(self, precision: Precision) -> Option<Vec<u8>> {
+        self.network.write(precision)
     }
 
     /// The number of learned values.

@@ -7,11 +7,11 @@
 //! ```
 
 use burn::module::{Module, Param, ParamId};
-use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::conditioning::{SIDE, Square};
 use super::familiarity::{Subspace, Subspaces};
+use crate::precision::{self, Precision};
 use crate::residual::{Convolution, Plan, Residual, Shape};
 
 /// Channels of the first stage; each later one has twice as many, at half the side.
@@ -149,7 +149,7 @@ impl Network {
         Some(Stored { members, usual: Subspaces::of(usual, &mut numbering) }.ready())
     }
 
-    /// Reads weights in burn's own format; `None` if they are not those of this network.
+    /// Reads weights; `None` if they are not those of this network.
     pub(crate) fn read(bytes: &[u8], members: usize, device: &Device) -> Option<Network> {
         let zeros = |shape: Shape| (vec![0.0; shape.weights().iter().product()], vec![0.0; shape.outputs]);
         let empty = MemberValues {
@@ -158,15 +158,12 @@ impl Network {
         };
         let empty: Vec<MemberValues> = std::iter::repeat_with(|| empty.clone()).take(members).collect();
         let network = Network::of(&empty, Subspace::empty(members * VECTOR), device)?;
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec())).ok()?;
-        Some(network.stored.try_load_record(record.cast_to_module_dtype()).ok()?.ready())
+        Some(precision::read(network.stored, bytes)?.ready())
     }
 
-    /// The weights in burn's own format, as numbers of 16 bits.
-    #[cfg(feature = "train")]
-    pub(crate) fn write(self) -> Option<Vec<u8>> {
-        let halves = self.stored.map(&mut Halves);
-        Some(halves.into_record().into_bytes().ok()?.to_vec())
+    /// The weights.
+    pub(crate) fn write(self, precision: Precision) -> Option<Vec<u8>> {
+        precision::write(self.stored, precision)
     }
 
     /// The number of learned values.
@@ -258,16 +255,5 @@ impl Numbering<'_> {
             weight: self.param(weight, [VECTOR, 1]),
             bias: self.param(bias, [1]),
         })
-    }
-}
-
-/// Rounds everything to 16 bits.
-#[cfg(feature = "train")]
-struct Halves;
-
-#[cfg(feature = "train")]
-impl burn::module::ModuleMapper for Halves {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| tensor.cast(burn::tensor::FloatDType::F16))
     }
 }
