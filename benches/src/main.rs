@@ -8,6 +8,7 @@
 mod blob;
 mod ecg;
 mod join;
+mod models;
 mod nodes;
 #[cfg(feature = "peers")]
 mod peers;
@@ -54,6 +55,10 @@ enum Name {
     /// The ECG model on each backend (cargo feature `ndarray`)
     #[cfg(feature = "ndarray")]
     Backend,
+    /// One chest radiograph
+    Xray,
+    /// The memory that all models take together
+    Memory,
     /// The networks of the models beside onnxruntime and tract (cargo feature `peers`)
     #[cfg(feature = "peers")]
     Peers,
@@ -64,13 +69,15 @@ enum Name {
 }
 
 impl Name {
-    const ALL: [Name; 8] = [
+    const ALL: [Name; 10] = [
         Name::RoomEdit,
         Name::Heal,
         Name::Join,
         Name::Import,
         Name::Write,
         Name::Ecg,
+        Name::Xray,
+        Name::Memory,
         Name::Blob,
         Name::Start,
     ];
@@ -89,6 +96,8 @@ impl Name {
             Name::Ecg => ecg::read(&data("ecg-mitbih")?),
             #[cfg(feature = "ndarray")]
             Name::Backend => ecg::backends(),
+            Name::Xray => models::xray(),
+            Name::Memory => models::memory(),
             #[cfg(feature = "peers")]
             Name::Peers => peers::measure(),
             Name::Blob => blob::fetch(),

@@ -2,6 +2,7 @@
 
 mod ecg;
 mod image;
+mod stream;
 
 use clap::Subcommand;
 
