@@ -25,12 +25,12 @@ pub(crate) fn xray() -> Result<Measured, String> {
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let started = Instant::now();
-        let bytes = std::fs::read(sample("chest-xray-pneumonia.png")).map_err(|error| error.to_string())?;
+        let bytes = std::fs::read(sample("pneumoniamnist-val-000.png")).map_err(|error| error.to_string())?;
         let image = gray(&bytes)?;
         model.read(&image).map_err(|refusal| refusal.to_string())?;
         times.push(started.elapsed());
     }
-    let bytes = std::fs::read(sample("chest-xray-pneumonia.png")).map_err(|error| error.to_string())?;
+    let bytes = std::fs::read(sample("pneumoniamnist-val-000.png")).map_err(|error| error.to_string())?;
     let image = gray(&bytes)?;
     let mut explained: Vec<Duration> = Vec::new();
     for _ in 0..ROUNDS / 4 {
@@ -58,7 +58,7 @@ pub(crate) fn memory() -> Result<Measured, String> {
     ecg.read(&half_an_hour()?).map_err(|refusal| refusal.to_string())?;
     measured.figure("with the ECG model, after half an hour of two leads, MB", resident());
     let chest = chest()?;
-    let bytes = std::fs::read(sample("chest-xray-pneumonia.png")).map_err(|error| error.to_string())?;
+    let bytes = std::fs::read(sample("pneumoniamnist-val-000.png")).map_err(|error| error.to_string())?;
     chest.explain(&gray(&bytes)?).map_err(|refusal| refusal.to_string())?;
     measured.figure("with the model of chest radiographs, MB", resident());
     let folder =
