@@ -8,7 +8,10 @@
 mod blob;
 mod ecg;
 mod join;
+mod models;
 mod nodes;
+#[cfg(feature = "peers")]
+mod peers;
 mod report;
 mod rooms;
 mod store;
@@ -53,6 +56,13 @@ enum Name {
     /// The ECG model on each backend (cargo feature `ndarray`)
     #[cfg(feature = "ndarray")]
     Backend,
+    /// One chest radiograph
+    Xray,
+    /// The memory that all models take together
+    Memory,
+    /// The networks of the models beside onnxruntime and tract (cargo feature `peers`)
+    #[cfg(feature = "peers")]
+    Peers,
     /// A sealed attachment, beside a raw iroh stream
     Blob,
     /// From start to ready
@@ -62,13 +72,15 @@ enum Name {
 }
 
 impl Name {
-    const ALL: [Name; 9] = [
+    const ALL: [Name; 11] = [
         Name::RoomEdit,
         Name::Heal,
         Name::Join,
         Name::Import,
         Name::Write,
         Name::Ecg,
+        Name::Xray,
+        Name::Memory,
         Name::Blob,
         Name::Start,
         Name::Triage,
@@ -88,6 +100,10 @@ impl Name {
             Name::Ecg => ecg::read(&data("ecg-mitbih")?),
             #[cfg(feature = "ndarray")]
             Name::Backend => ecg::backends(),
+            Name::Xray => models::xray(),
+            Name::Memory => models::memory(),
+            #[cfg(feature = "peers")]
+            Name::Peers => peers::measure(),
             Name::Blob => blob::fetch(),
             Name::Start => nodes::start(cli.data.as_deref()),
             Name::Triage => triage::turn(),
@@ -96,6 +112,16 @@ impl Name {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "peers")]
+    if let Ok(case) = std::env::var(peers::ALONE) {
+        return match peers::alone(&case) {
+            Ok(milliseconds) => {
+                println!("{milliseconds}");
+                ExitCode::SUCCESS
+            }
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let cli = Cli::parse();
     if cfg!(debug_assertions) {
         println!("this is a development build: its times say little; use `make bench`");

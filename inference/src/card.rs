@@ -60,6 +60,9 @@ pub struct LearnedFigures {
     pub decision: toml::Table,
     /// Figures on patients that the weights in question never saw.
     pub measured: Measured,
+    /// The same weights with fewer bits, as `models compress` found them: size, and what it costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<Table>,
 }
 
 /// What is measured of a model on a data set; a card holds it, and `evaluate` gives it again.
@@ -165,6 +168,8 @@ const BUILT_IN: &[BuiltIn] = &[
         about: include_str!("../models/breast-mass/about.toml"),
         figures: include_str!("../models/breast-mass/figures.toml"),
         weights: include_bytes!("../models/breast-mass/weights.bpk"),
+    },
+    BuiltIn {
         about: include_str!("../models/glucose-forecast/about.toml"),
         figures: include_str!("../models/glucose-forecast/figures.toml"),
         weights: include_bytes!("../models/glucose-forecast/weights.bpk"),

@@ -15,7 +15,7 @@ impl Chance {
     }
 
     /// Uniform, 0 (inclusive) to 1 (exclusive).
-    #[cfg(feature = "train")]
+    #[cfg(any(feature = "train", feature = "bench", test))]
     pub(crate) fn uniform(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / (1u32 << 24) as f32
     }
@@ -26,7 +26,7 @@ impl Chance {
     }
 
     /// Mean 0, deviation 1 (Box and Muller, Ann Math Stat 1958).
-    #[cfg(feature = "train")]
+    #[cfg(any(feature = "train", feature = "bench", test))]
     pub(crate) fn normal(&mut self) -> f32 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f32::consts::TAU * self.uniform()).cos()

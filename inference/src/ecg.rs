@@ -25,6 +25,7 @@ mod quality;
 mod reasons;
 mod rhythm;
 mod signal;
+mod stream;
 mod strip;
 #[cfg(feature = "train")]
 mod training;
@@ -34,6 +35,8 @@ pub use decision::{Decision, Rule};
 pub use detection::{Beat, detect};
 pub use evaluation::{Counts, Figures, LabelledRecording, MatchedBeats, TOLERANCE_S, match_beats};
 pub use explanation::{LEAST_SHARE, Part, PartShares, explained_stretches};
+#[cfg(feature = "bench")]
+pub(crate) use features::names as feature_names;
 pub use features::{Features, features, first_lead};
 pub use figures::Evaluation;
 pub use quality::{Problem, Quality, QualityWindow, Refusal, assess};
@@ -42,6 +45,7 @@ pub use rhythm::{BeatClass, RhythmSummary, rhythm};
 pub use signal::{
     EcgSignal, Lead, MAX_DURATION_S, MAX_LEADS, MAX_RATE_HZ, MIN_DURATION_S, MIN_RATE_HZ, SignalError,
 };
+pub use stream::{EcgStream, StreamEvent};
 pub use strip::{
     CLIP_MV, Explanation, Filter, GAIN_MM_PER_MV, MAX_DRAWN_LEADS, MAX_FOOTER_LINES, MAX_MARKS,
     MAX_STRETCHES, MAX_STRIP_S, MAX_SVG_BYTES, Mark, SPEED_MM_PER_S, Strip, StripError,

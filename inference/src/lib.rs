@@ -11,7 +11,11 @@ pub mod chart;
 pub mod ecg;
 pub mod glucose;
 pub mod measure;
+#[cfg(feature = "bench")]
+pub mod peers;
+mod precision;
 pub mod questionnaire;
+mod residual;
 pub mod risk;
 pub mod text;
 #[cfg(feature = "train")]
@@ -21,3 +25,4 @@ pub mod xray;
 
 pub use backend::{Backend, UnknownBackend};
 pub use card::{About, LearnedFigures, Measured, Model, ModelCard, ModelError, sha256};
+pub use precision::{Precision, UnknownPrecision};

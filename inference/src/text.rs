@@ -16,6 +16,8 @@ mod nearest;
 mod weights;
 mod wordpiece;
 
+#[cfg(feature = "bench")]
+pub(crate) use bert::{Bert, MINILM};
 pub use encoder::{
     EMBEDDING, Embedding, EncoderError, HALF_WEIGHTS, MAX_TOKENS, SentenceEncoder, TOKENIZER, WEIGHTS,
     WeightsFile, halve,

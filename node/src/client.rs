@@ -202,6 +202,7 @@ fn problem(status: StatusCode, bytes: &[u8]) -> Problem {
         400 => Kind::WrongUse,
         401 | 403 => Kind::Denied,
         404 => Kind::NotFound,
+        503 => Kind::Busy,
         _ => Kind::Failed,
     };
     let outcome: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! Reading an ECG from the command line: from a file without a home, from a record, and into a room.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use metaclinic_tests::harness::{self, fails, object};
 use serde_json::Value;
@@ -155,4 +157,63 @@ fn models_show_their_cards_and_check_their_weights() {
     );
     let empty = dir.path().display().to_string();
     fails(&harness::run_cli(&home, &["models", "evaluate", "ecg", "--data", &empty]), 1, "no recording");
+}
+
+#[test]
+fn an_ecg_is_read_while_it_is_taken() {
+    let dir = harness::temp_dir();
+    let (file, home) = sample(dir.path());
+    let whole = object(&harness::run_cli(&home, &["--json", "diagnose", "ecg", &file]));
+    // Format 212: two samples of 12 bits in three bytes; 200 to the millivolt, around 1,024.
+    let bytes = std::fs::read(file.replace(".hea", ".dat")).expect("the samples");
+    let lines: String = bytes
+        .chunks_exact(3)
+        .flat_map(|three| {
+            let [low, shared, high] = [three[0], three[1], three[2]].map(u16::from);
+            [low | (shared & 0x0F) << 8, high | (shared & 0xF0) << 4]
+        })
+        .map(|bits| f64::from((bits << 4).cast_signed() >> 4))
+        .map(|value| format!("{}\n", (value - 1_024.0) / 200.0))
+        .collect();
+    let follow = |args: &[&str], lines: &str| {
+        let mut command = harness::command(&home, args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut input = child.stdin.take().expect("piped");
+        let lines = lines.to_owned();
+        let writing = std::thread::spawn(move || input.write_all(lines.as_bytes()));
+        let output = child.wait_with_output().expect("it ends");
+        let _ = writing.join();
+        output
+    };
+    let output = follow(&["--json", "diagnose", "ecg", "-", "--rate", "360", "--leads", "MLII"], &lines);
+    assert!(output.status.success(), "{}", harness::described(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let told: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    let beats: Vec<(i64, String)> = told
+        .iter()
+        .filter(|event| event["event"] == "beat")
+        .map(|beat| (beat["sample"].as_i64().unwrap_or_default(), beat["class"].to_string()))
+        .collect();
+    let same = whole["beats"].as_array().expect("beats").iter().filter(|beat| {
+        let (sample, class) = (beat["sample"].as_i64().unwrap_or_default(), beat["class"].to_string());
+        beats.iter().any(|(other, other_class)| (other - sample).abs() <= 18 && *other_class == class)
+    });
+    let (same, all) = (same.count(), whole["beats"].as_array().map_or(0, Vec::len));
+    assert!(same * 100 >= all * 95, "{same} of {all} beats are told alike");
+    assert!(beats.len().abs_diff(all) * 50 <= all, "{} against {all}", beats.len());
+    fails(&follow(&["diagnose", "ecg", "-"], ""), 2, "do not say how fast");
+    fails(&follow(&["diagnose", "ecg", "-", "--rate", "360"], ""), 2, "nothing to read");
+    fails(
+        &follow(&["diagnose", "ecg", "-", "--rate", "360"], "0.1\nheart\n"),
+        2,
+        "line 2 holds no millivolts",
+    );
+    fails(
+        &follow(&["diagnose", "ecg", "-", "--rate", "360"], "0.1\n0.1,0.2\n"),
+        2,
+        "line 2 has not as many values",
+    );
+    fails(&follow(&["diagnose", "ecg", "-", "--rate", "3"], "0.1\n"), 2, "hertz");
 }

@@ -6,6 +6,7 @@ use std::process::Output;
 use metaclinic_tests::harness::{self, described, fails};
 use serde_json::{Value, json};
 
+use crate::api::ask;
 use crate::homes;
 
 fn sample() -> PathBuf {
@@ -82,4 +83,42 @@ fn a_stored_picture_is_read_and_the_reading_is_in_the_trail() {
         1,
         "no such resource",
     );
+}
+
+#[test]
+fn more_readings_than_wait_are_refused_and_nothing_else_waits_for_them() {
+    const ASKED: usize = 40;
+    let dir = harness::temp_dir();
+    let home = homes::made(dir.path(), "clinic", "clinic");
+    let data = data_encoding::BASE64.encode(&std::fs::read(sample()).expect("the sample"));
+    let resource =
+        json!({ "resourceType": "Binary", "id": "chest-1", "contentType": "image/png", "data": data });
+    let file = dir.path().join("record.json");
+    std::fs::write(&file, resource.to_string()).expect("written");
+    let imported = harness::run_json(&home, &["records", "import", &file.display().to_string()]);
+    assert_eq!(imported["imported"], 1, "{imported}");
+    let daemon = homes::daemon(&home);
+    let token = std::fs::read_to_string(daemon.told("token_file")).expect("the token file");
+    let bearer = format!("Bearer {}", token.trim());
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    let reading = json!({ "resource_type": "Binary", "id": "chest-1", "explain": true }).to_string();
+    let (answers, meanwhile) = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..ASKED)
+            .map(|_| scope.spawn(|| ask(&daemon, "POST", "/api/v1/diagnose/image", &headers, &reading)))
+            .collect();
+        for _ in 0..5 {
+            assert_eq!(ask(&daemon, "GET", "/api/v1/status", &headers, "").status, 200);
+        }
+        let meanwhile = asked.iter().any(|answer| !answer.is_finished());
+        let answers: Vec<_> = asked.into_iter().map(|answer| answer.join().expect("answered")).collect();
+        (answers, meanwhile)
+    });
+    let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!(count(200) + count(503), ASKED);
+    assert!(count(200) >= 16, "{} were read", count(200));
+    assert!(count(503) >= 1, "none was refused");
+    let refused = answers.iter().find(|answer| answer.status == 503).expect("one was refused");
+    assert!(refused.body.contains("too many readings wait"), "{}", refused.body);
+    assert!(meanwhile, "the daemon answered only after all readings");
+    assert!(daemon.stop().success());
 }

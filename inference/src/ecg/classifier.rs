@@ -15,7 +15,7 @@ use super::quality::{Quality, Refusal, assess, plausible};
 use super::reasons::{Reason, reasons};
 use super::rhythm::{BeatClass, RhythmSummary, rhythm};
 use super::signal::EcgSignal;
-use crate::{Backend, Model, ModelError};
+use crate::{Backend, Model, ModelError, Precision};
 
 /// The name of the model in the list of models.
 pub const ECG_MODEL: &str = "ecg-beats";
@@ -86,6 +86,11 @@ impl EcgModel {
         Ok(EcgModel { network, decision, device })
     }
 
+    /// Its weights, stored with this many bits. `None` when they do not fit.
+    pub fn weights(self, precision: Precision) -> Option<Vec<u8>> {
+        self.network.write(precision)
+    }
+
     /// The number of learned values.
     pub fn parameters(&self) -> usize {
         self.network.parameters()
@@ -93,7 +98,16 @@ impl EcgModel {
 
     /// Beats, rhythm and reasons of a recording, or why it is refused.
     pub fn read(&self, signal: &EcgSignal) -> Result<EcgFinding, Refusal> {
-        self.read_with(signal, &self.everyone())
+        self.read_with(signal, &self.everyone(), &|| true).expect("wanted to its end")
+    }
+
+    /// As [`EcgModel::read`], for as long as somebody wants it: a day of ECG takes a while. `None` when it was ended.
+    pub fn read_while(
+        &self,
+        signal: &EcgSignal,
+        wanted: &dyn Fn() -> bool,
+    ) -> Option<Result<EcgFinding, Refusal>> {
+        self.read_with(signal, &self.everyone(), wanted)
     }
 
     /// How well a marked recording is read. A patient whom the model learned from is judged only by the members
@@ -112,30 +126,41 @@ impl EcgModel {
             .filter(|(_, patient)| **patient == recording.patient)
             .map(|(member, _)| member)
             .collect();
-        self.read_with(&recording.signal, &if unseen.is_empty() { self.everyone() } else { unseen })
+        let members = if unseen.is_empty() { self.everyone() } else { unseen };
+        self.read_with(&recording.signal, &members, &|| true).expect("wanted to its end")
     }
 
     fn everyone(&self) -> Vec<usize> {
         (0..self.decision.patients.len()).collect()
     }
 
-    fn read_with(&self, signal: &EcgSignal, members: &[usize]) -> Result<EcgFinding, Refusal> {
+    fn read_with(
+        &self,
+        signal: &EcgSignal,
+        members: &[usize],
+        wanted: &dyn Fn() -> bool,
+    ) -> Option<Result<EcgFinding, Refusal>> {
         let quality = assess(signal);
         if let Some(refusal) = quality.refusal() {
-            return Err(refusal);
+            return Some(Err(refusal));
         }
-        let unreadable = quality.unreadable();
-        let mut beats = self.classify(signal, members);
-        beats.retain(|beat| !unreadable.iter().any(|stretch| stretch.contains(&beat.beat.sample)));
-        let places: Vec<Beat> = beats.iter().map(|beat| beat.beat).collect();
-        let classes: Vec<BeatClass> = beats.iter().map(|beat| beat.class).collect();
-        let rhythm = plausible(rhythm(&places, signal.sampling_rate_hz(), &classes, &unreadable))?;
-        Ok(EcgFinding { quality, beats, rhythm })
+        let beats = self.classify(signal, members, wanted)?;
+        Some(summarise(quality, beats, signal.sampling_rate_hz()))
     }
 
-    fn classify(&self, signal: &EcgSignal, members: &[usize]) -> Vec<ClassifiedBeat> {
+    /// The beats with their classes; `None` when it was ended.
+    fn classify(
+        &self,
+        signal: &EcgSignal,
+        members: &[usize],
+        wanted: &dyn Fn() -> bool,
+    ) -> Option<Vec<ClassifiedBeat>> {
+        let going_on = || wanted().then_some(());
+        going_on()?;
         let beats = detect(signal);
+        going_on()?;
         let described = features(signal, &beats);
+        going_on()?;
         let logits = self.network.logits(&described.rows, members, &self.device);
         let paced = paced(signal, &beats);
         let answers = |index: usize| Question::ALL.map(|question| logits[question as usize][index]);
@@ -144,6 +169,7 @@ impl EcgModel {
         // What is no beat is as usual here: nothing of it is explained.
         let classes: Vec<BeatClass> =
             given.iter().map(|given| given.map_or(BeatClass::Unknown, |(class, _)| class)).collect();
+        going_on()?;
         let parts = shares(&self.network, members, &described.rows, &classes, &self.device);
         let beat = |(index, beat): (usize, &Beat)| {
             let (class, probability) = given[index]?;
@@ -153,6 +179,29 @@ impl EcgModel {
             let beat = *beat;
             Some(ClassifiedBeat { beat, class, probability, ventricular, supraventricular, parts, reasons })
         };
-        beats.iter().enumerate().filter_map(beat).collect()
+        Some(beats.iter().enumerate().filter_map(beat).collect())
+    }
+}
+
+/// Leaves out beats in stretches that cannot be read, and adds the rhythm of the others.
+fn summarise(
+    quality: Quality,
+    mut beats: Vec<ClassifiedBeat>,
+    sampling_rate_hz: f64,
+) -> Result<EcgFinding, Refusal> {
+    let unreadable = quality.unreadable();
+    beats.retain(|beat| !unreadable.iter().any(|stretch| stretch.contains(&beat.beat.sample)));
+    let places: Vec<Beat> = beats.iter().map(|beat| beat.beat).collect();
+    let classes: Vec<BeatClass> = beats.iter().map(|beat| beat.class).collect();
+    let rhythm = plausible(rhythm(&places, sampling_rate_hz, &classes, &unreadable))?;
+    Ok(EcgFinding { quality, beats, rhythm })
+}
+
+#[cfg(feature = "bench")]
+impl EcgModel {
+    /// The network, and all its members.
+    pub(crate) fn into_network(self) -> (Network, Vec<usize>) {
+        let members = self.everyone();
+        (self.network, members)
     }
 }

@@ -10,11 +10,11 @@
 //! are shipped; a new patient is judged by all of them.
 
 use burn::module::{Module, Param, ParamId};
-use burn::store::ModuleRecord;
 use burn::tensor::activation::gelu;
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::features::names;
+use crate::precision::{self, Precision};
 
 /// Normalised features are cut off here, in standard deviations, so that a stray value cannot decide alone.
 pub(crate) const CLAMP: f32 = 5.0;
@@ -186,7 +186,7 @@ impl Network {
         Network { members: members.into_iter().map(|heads| Member { heads }).collect() }
     }
 
-    /// Reads weights in burn's own format; `None` if they are not those of this network.
+    /// Reads weights; `None` if they are not those of this network.
     pub(crate) fn read(bytes: &[u8], members: usize, device: &Device) -> Option<Network> {
         let mut numbering = Numbering(0);
         let mut zeros = |shape: &[usize]| vec![0.0; shape.iter().product()];
@@ -197,14 +197,12 @@ impl Network {
         let members = (0..members)
             .map(|_| Member { heads: Question::ALL.map(&mut head).into_iter().collect() })
             .collect();
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec())).ok()?;
-        Network { members }.try_load_record(record).ok()
+        precision::read(Network { members }, bytes)
     }
 
-    /// The weights in burn's own format.
-    #[cfg(feature = "train")]
-    pub(crate) fn write(self) -> Option<Vec<u8>> {
-        Some(self.into_record().into_bytes().ok()?.to_vec())
+    /// The weights.
+    pub(crate) fn write(self, precision: Precision) -> Option<Vec<u8>> {
+        precision::write(self, precision)
     }
 
     /// The number of learned values.
@@ -234,6 +232,35 @@ impl Network {
             }
             sum
         })
+    }
+}
+
+#[cfg(feature = "bench")]
+impl Network {
+    /// What it is made of: `MEMBER.QUESTION.mean`, and so on, and the columns of each question.
+    pub(crate) fn tensors(&self) -> Vec<crate::peers::Named> {
+        use crate::peers::Named;
+
+        let mut named = Vec::new();
+        for (question, asked) in Question::ALL.into_iter().enumerate() {
+            let columns = asked.columns();
+            let values = columns.iter().map(|column| *column as f32).collect();
+            named.push(Named { name: format!("{question}.columns"), shape: vec![columns.len()], values });
+            for (member, Member { heads }) in self.members.iter().enumerate() {
+                let head = &heads[question];
+                let mut put = |what: &str, tensor: Tensor<2>| {
+                    named.push(Named::of(format!("{member}.{question}.{what}"), tensor));
+                };
+                put("mean", head.mean.val().unsqueeze());
+                put("deviation", head.deviation.val().unsqueeze());
+                let layers = [("hidden", head.hidden.as_ref()), ("output", Some(&head.output))];
+                for (layer, dense) in layers.into_iter().filter_map(|(layer, dense)| Some((layer, dense?))) {
+                    put(&format!("{layer}.weight"), dense.weight.val());
+                    put(&format!("{layer}.bias"), dense.bias.val().unsqueeze());
+                }
+            }
+        }
+        named
     }
 }
 

@@ -16,9 +16,9 @@ use super::features::{HELD, column, features};
 use super::network::{Head, Network, Numbering, QUESTIONS, Question, gather};
 use super::rhythm::BeatClass;
 use super::signal::EcgSignal;
-use crate::Backend;
 use crate::chance::Chance;
 use crate::training::{LearningCurve, Trained, Training, one_cycle};
+use crate::{Backend, Precision};
 
 /// Beats of one step.
 const BATCH: usize = 512;
@@ -190,8 +190,10 @@ pub fn train(recordings: &[LabelledRecording], training: &Training<'_>) -> Resul
     let learned = each_member(&patients, &views, training);
     let curves = mean_curves(&learned);
     let network = Network::of(learned.into_iter().map(|member| member.heads).collect());
-    let rules = rules(&network, &patients, &whole);
-    let weights = network.write().ok_or(TrainError::Written)?;
+    let weights = network.write(Precision::Half).ok_or(TrainError::Written)?;
+    // What is chosen is chosen for the weights that are shipped.
+    let shipped = Network::read(&weights, patients.len(), &Backend::default().device());
+    let rules = rules(&shipped.ok_or(TrainError::Written)?, &patients, &whole);
     let decision = toml::Table::try_from(Decision { patients, rules }).map_err(|_| TrainError::Written)?;
     Ok(Trained { weights, decision, curves })
 }
@@ -217,7 +219,7 @@ impl LearnedMember {
     /// The weights are saved last: where they are, the member is done.
     fn save(&self, index: usize, training: &Training<'_>) {
         let losses = toml::to_string(&SavedLosses { losses: self.losses.clone() });
-        let weights = Network::of(vec![self.heads.clone()]).write();
+        let weights = Network::of(vec![self.heads.clone()]).write(Precision::Single);
         if let (Ok(losses), Some(weights)) = (losses, weights) {
             (training.save)(&format!("member-{index}.losses"), losses.as_bytes());
             (training.save)(&format!("member-{index}.weights"), &weights);

@@ -10,7 +10,7 @@ use super::baseline::damped_trend;
 use super::labelled::Example;
 use super::network::{Changes, Network, Row, row, without_course};
 use super::series::{GlucoseSeries, HIGHEST_MG_DL, LOWEST_MG_DL, Refusal};
-use crate::{Backend, Model, ModelError};
+use crate::{Backend, Model, ModelError, Precision};
 
 /// The name of the model in the list of models.
 pub const GLUCOSE_MODEL: &str = "glucose-forecast";
@@ -129,6 +129,11 @@ impl GlucoseModel {
         let network =
             Network::read(&model.weights, decision.members.len(), &device).ok_or(ModelError::Weights)?;
         Ok(GlucoseModel { network, decision, device })
+    }
+
+    /// Its weights, stored with this many bits. `None` when they do not fit.
+    pub fn weights(self, precision: Precision) -> Option<Vec<u8>> {
+        self.network.write(precision)
     }
 
     /// The number of learned values.

@@ -8,12 +8,12 @@
 //! It tells the change from the last value: told nothing, it says that nothing changes.
 
 use burn::module::{Module, Param, ParamId};
-use burn::store::ModuleRecord;
 use burn::tensor::activation::gelu;
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::HORIZONS_MIN;
 use super::series::{STEP_S, STEPS, Window};
+use crate::precision::{self, Precision};
 
 /// What the network sees of a window: see [`row`].
 pub(crate) const INPUTS: usize = STEPS + 7;
@@ -174,19 +174,17 @@ impl Network {
         self.members
     }
 
-    /// Reads weights in burn's own format; `None` if they are not those of this network.
+    /// Reads weights; `None` if they are not those of this network.
     pub(crate) fn read(bytes: &[u8], members: usize, device: &Device) -> Option<Network> {
         let mut numbering = Numbering(0);
         let mut zeros = |shape: &[usize]| vec![0.0; shape.iter().product()];
         let members = (0..members).map(|_| numbering.member(&mut zeros, device)).collect();
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec())).ok()?;
-        Network { members }.try_load_record(record).ok()
+        precision::read(Network { members }, bytes)
     }
 
-    /// The weights in burn's own format.
-    #[cfg(feature = "train")]
-    pub(crate) fn write(self) -> Option<Vec<u8>> {
-        Some(self.into_record().into_bytes().ok()?.to_vec())
+    /// The weights.
+    pub(crate) fn write(self, precision: Precision) -> Option<Vec<u8>> {
+        precision::write(self, precision)
     }
 
     /// The number of learned values.

@@ -12,9 +12,9 @@ use super::baseline::extrapolated;
 use super::forecaster::{Decision, LEVEL, MemberDecision};
 use super::labelled::{Example, LabelledPerson, examples};
 use super::network::{Changes, Member, Network, Numbering, Row, SCALE_MG_DL, changes, gather};
-use crate::Backend;
 use crate::chance::Chance;
 use crate::training::{LearningCurve, Trained, Training, one_cycle};
+use crate::{Backend, Precision};
 
 /// Members, each with persons of its own that it never sees.
 const MEMBERS: usize = 5;
@@ -76,7 +76,7 @@ pub fn train(persons: &[LabelledPerson], training: &Training<'_>) -> Result<Trai
         persons.iter().map(|person| said(&members[person.fold], &person.examples)).collect();
     let decisions = (0..MEMBERS).map(|fold| decision(fold, &persons, &said)).collect();
     let decision = toml::Table::try_from(Decision { members: decisions }).map_err(|_| TrainError::Written)?;
-    let weights = Network::of(members).write().ok_or(TrainError::Written)?;
+    let weights = Network::of(members).write(Precision::Single).ok_or(TrainError::Written)?;
     Ok(Trained { weights, decision, curves: vec![mean_curve(&losses)] })
 }
 
@@ -111,7 +111,7 @@ impl Saved {
     /// The weights are saved last: where they are, the member is done.
     fn save(fold: usize, member: &Member, losses: &Losses, training: &Training<'_>) {
         let (Ok(losses), Some(weights)) =
-            (toml::to_string(losses), Network::of(vec![member.clone()]).write())
+            (toml::to_string(losses), Network::of(vec![member.clone()]).write(Precision::Single))
         else {
             return;
         };

@@ -10,7 +10,7 @@ use super::fields::{Fields, Kind, Split};
 use super::network::{Network, PartValues};
 use super::people::LabelledPerson;
 use super::reading::{Value, Values};
-use crate::{Backend, Model, ModelError, sha256};
+use crate::{Backend, Model, ModelError, Precision, sha256};
 
 /// The share of members that lies within the interval.
 const INTERVAL: f64 = 0.9;
@@ -135,6 +135,11 @@ impl RiskModel {
     /// What it asks for.
     pub fn fields(&self) -> &Fields {
         &self.fields
+    }
+
+    /// Its weights, stored with this many bits. `None` when they do not fit.
+    pub fn weights(self, precision: Precision) -> Option<Vec<u8>> {
+        Network::of(&self.parts, &Backend::default().device()).write(precision)
     }
 
     /// The number of learned values: of each part a centre and a scale for each column, of each draw a weight for each

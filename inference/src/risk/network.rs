@@ -6,10 +6,10 @@
 //! ```
 
 use burn::module::{Module, Param, ParamId};
-use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::design::Row;
+use crate::precision::{self, Precision};
 
 /// The most parts and draws that weights are read for.
 pub(crate) const MAX_PARTS: usize = 64;
@@ -74,7 +74,7 @@ impl Network {
         Network { parts: parts.collect() }
     }
 
-    /// Reads weights in burn's own format; `None` if they are not those of so many parts, columns and draws.
+    /// Reads weights; `None` if they are not those of so many parts, columns and draws.
     pub(crate) fn read(
         bytes: &[u8],
         parts: usize,
@@ -92,8 +92,7 @@ impl Network {
             bias: vec![0.0; draws],
         };
         let network = Network::of(&vec![empty; parts], device);
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec())).ok()?;
-        let network = network.try_load_record(record).ok()?;
+        let network = precision::read(network, bytes)?;
         let values: Vec<PartValues> = network.parts.iter().map(plain).collect::<Option<_>>()?;
         let fits = |part: &PartValues| {
             part.centre.len() == columns
@@ -106,10 +105,9 @@ impl Network {
         values.iter().all(fits).then_some(values)
     }
 
-    /// The weights in burn's own format.
-    #[cfg(feature = "train")]
-    pub(crate) fn write(self) -> Option<Vec<u8>> {
-        Some(self.into_record().into_bytes().ok()?.to_vec())
+    /// The weights.
+    pub(crate) fn write(self, precision: Precision) -> Option<Vec<u8>> {
+        precision::write(self, precision)
     }
 }
 
@@ -184,7 +182,7 @@ mod tests {
             bias: vec![0.5, -0.5],
         };
         let parts = [part(1.0), part(-4.0)];
-        let bytes = Network::of(&parts, &device).write().unwrap();
+        let bytes = Network::of(&parts, &device).write(Precision::Single).unwrap();
         assert_eq!(Network::read(&bytes, 2, 2, 2, &device).unwrap(), parts);
         for (parts, columns, draws) in [(3, 2, 2), (2, 3, 2), (2, 2, 3)] {
             assert!(Network::read(&bytes, parts, columns, draws, &device).is_none());
@@ -193,12 +191,12 @@ mod tests {
             assert!(Network::read(&bytes[..end], 2, 2, 2, &device).is_none(), "cut at {end}");
         }
         for wrong in [f64::NAN, f64::INFINITY] {
-            let bytes = Network::of(&[part(wrong)], &device).write().unwrap();
+            let bytes = Network::of(&[part(wrong)], &device).write(Precision::Single).unwrap();
             assert!(Network::read(&bytes, 1, 2, 2, &device).is_none());
         }
         let mut flat = part(1.0);
         flat.scale[0] = 0.0;
-        let bytes = Network::of(&[flat], &device).write().unwrap();
+        let bytes = Network::of(&[flat], &device).write(Precision::Single).unwrap();
         assert!(Network::read(&bytes, 1, 2, 2, &device).is_none());
     }
 }

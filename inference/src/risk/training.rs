@@ -14,9 +14,9 @@ use super::model::{columns_hash, part_of};
 use super::network::{MAX_PARTS, Network, PartValues};
 use super::people::LabelledPerson;
 use super::reading::Value;
-use crate::Backend;
 use crate::chance::Chance;
 use crate::training::{LearningCurve, Trained, Training, one_cycle};
+use crate::{Backend, Precision};
 
 /// Parts of the patients where no hospital is told.
 const PATIENT_PARTS: usize = 10;
@@ -72,7 +72,7 @@ pub fn train(
             None => {
                 let (values, curve) = lesson.give()?;
                 curves.push(LearningCurve { name: name.clone(), ..curve });
-                let bytes = Network::of(std::slice::from_ref(&values), &device).write();
+                let bytes = Network::of(std::slice::from_ref(&values), &device).write(Precision::Single);
                 (training.save)(name, &bytes.ok_or(RiskTrainError::Written)?);
                 values
             }
@@ -81,7 +81,7 @@ pub fn train(
         (training.progress)(part + 1, parts.len());
     }
     let decision = decide(fields, people, &rows, &own, &parts, &learned);
-    let weights = Network::of(&learned, &device).write().ok_or(RiskTrainError::Written)?;
+    let weights = Network::of(&learned, &device).write(Precision::Single).ok_or(RiskTrainError::Written)?;
     let decision = toml::Table::try_from(decision).map_err(|_| RiskTrainError::Written)?;
     Ok(Trained { weights, decision, curves })
 }

@@ -12,7 +12,7 @@ use super::network::{Network, Said};
 use super::refusal::{Refusal, check_exposure, check_shape};
 use super::saliency::Saliency;
 use super::warp::Warp;
-use crate::{Backend, Model, ModelError};
+use crate::{Backend, Model, ModelError, Precision};
 
 /// The name of the model in the list of models.
 pub const XRAY_MODEL: &str = "chest-xray";
@@ -89,6 +89,11 @@ impl XrayModel {
         let network = Network::read(weights, decision.members, &device).ok_or(ModelError::Weights)?;
         let usual = network.usual().values().ok_or(ModelError::Weights)?;
         Ok(XrayModel { network, usual, decision, device })
+    }
+
+    /// Its weights, stored with this many bits. `None` when they do not fit.
+    pub fn weights(self, precision: Precision) -> Option<Vec<u8>> {
+        self.network.write(precision)
     }
 
     /// The number of learned values.

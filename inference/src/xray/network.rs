@@ -7,14 +7,12 @@
 //! ```
 
 use burn::module::{Module, Param, ParamId};
-use burn::store::ModuleRecord;
-use burn::tensor::activation::relu;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::conditioning::{SIDE, Square};
 use super::familiarity::{Subspace, Subspaces};
+use crate::precision::{self, Precision};
+use crate::residual::{Convolution, Plan, Residual, Shape};
 
 /// Channels of the first stage; each later one has twice as many, at half the side.
 pub(crate) const WIDTH: usize = 8;
@@ -23,40 +21,9 @@ pub(crate) const VECTOR: usize = 8 * WIDTH;
 /// Mean and deviation of grey over the training images, rounded: what the network takes for 0 and 1.
 const GREY: (f32, f32) = (0.57, 0.17);
 
-/// Where a convolution stands: channels in and out, side of its kernel, stride.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-}
-
-impl Shape {
-    /// Of its weights.
-    pub(crate) fn weights(self) -> [usize; 4] {
-        [self.outputs, self.inputs, self.kernel, self.kernel]
-    }
-}
-
-/// The stem, then for each block its two convolutions and, where it changes size, its short cut.
-pub(crate) struct Plan {
-    pub(crate) stem: Shape,
-    pub(crate) blocks: Vec<(Shape, Shape, Option<Shape>)>,
-}
-
 /// The plan of a member.
 pub(crate) fn plan() -> Plan {
-    let shape = |inputs, outputs, kernel, stride| Shape { inputs, outputs, kernel, stride };
-    let mut blocks = Vec::new();
-    let mut inputs = WIDTH;
-    for (outputs, stride) in [(WIDTH, 1), (2 * WIDTH, 2), (4 * WIDTH, 2), (8 * WIDTH, 2)] {
-        let short = (stride != 1).then(|| shape(inputs, outputs, 1, stride));
-        blocks.push((shape(inputs, outputs, 3, stride), shape(outputs, outputs, 3, 1), short));
-        blocks.push((shape(outputs, outputs, 3, 1), shape(outputs, outputs, 3, 1), None));
-        inputs = outputs;
-    }
-    Plan { stem: shape(1, WIDTH, 3, 1), blocks }
+    Plan::of(1, WIDTH)
 }
 
 /// A convolution, its normalisation folded in.
@@ -71,17 +38,11 @@ pub(crate) struct Conv {
 }
 
 impl Conv {
-    /// `[images, inputs, side, side]` to `[images, outputs, side / stride, side / stride]`
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let weight = self.weight.val();
-        let options = options(weight.dims()[2], self.stride);
-        conv2d(input, weight, Some(self.bias.val()), options)
+    fn ready(&self) -> Convolution {
+        let [outputs, inputs, kernel, _] = self.weight.dims();
+        let shape = Shape { inputs, outputs, kernel, stride: self.stride };
+        Convolution::of(shape, self.weight.val(), self.bias.val())
     }
-}
-
-/// How a kernel of this side is laid over an image so that stride 1 keeps its side.
-pub(crate) fn options(kernel: usize, stride: usize) -> ConvOptions<2> {
-    ConvOptions::new([stride; 2], [kernel / 2; 2], [1; 2], 1)
 }
 
 #[derive(Module, Debug)]
@@ -89,17 +50,6 @@ struct Block {
     first: Conv,
     second: Conv,
     short: Option<Conv>,
-}
-
-impl Block {
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let inside = self.second.forward(relu(self.first.forward(input.clone())));
-        let beside = match &self.short {
-            Some(short) => short.forward(input),
-            None => input,
-        };
-        relu(inside + beside)
-    }
 }
 
 /// A network that was learned from one stream of chance.
@@ -114,15 +64,36 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// The vectors `[images, VECTOR]` and the logits `[images, 1]` of images `[images, 1, SIDE, SIDE]`.
-    pub(crate) fn forward(&self, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
-        let mut values = relu(self.stem.forward(images)); // [images, WIDTH, 28, 28]
-        for block in &self.blocks {
-            values = block.forward(values); // … [images, VECTOR, 4, 4]
+    fn ready(&self) -> Ready {
+        let blocks = self.blocks.iter();
+        let blocks = blocks
+            .flat_map(|block| [Some(&block.first), Some(&block.second), block.short.as_ref()])
+            .flatten();
+        let mut convolutions = std::iter::once(&self.stem).chain(blocks).map(Conv::ready);
+        let residual = Residual::of(&plan(), false, |_| convolutions.next());
+        Ready {
+            residual: residual.expect("a member has a convolution for each place of the plan"),
+            weight: self.weight.val(),
+            bias: self.bias.val(),
         }
-        let [images, channels, high, wide] = values.dims();
-        let vectors = values.reshape([images, channels, high * wide]).mean_dim(2).reshape([images, channels]);
-        let logits = vectors.clone().matmul(self.weight.val()) + self.bias.val().unsqueeze();
+    }
+}
+
+/// A member laid out to work.
+#[derive(Clone, Debug)]
+struct Ready {
+    residual: Residual,
+    /// `[VECTOR, 1]`
+    weight: Tensor<2>,
+    /// `[1]`
+    bias: Tensor<1>,
+}
+
+impl Ready {
+    /// The vectors `[images, VECTOR]` and the logits `[images, 1]` of images `[images, SIDE, SIDE, 1]`.
+    fn forward(&self, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
+        let vectors = self.residual.vectors(images);
+        let logits = vectors.clone().matmul(self.weight.clone()) + self.bias.clone().unsqueeze();
         (vectors, logits)
     }
 }
@@ -138,11 +109,18 @@ pub(crate) struct MemberValues {
     pub(crate) sum: Folded,
 }
 
-/// All members, and what usual images look like to the eye and to the members.
+/// All members, and what usual images look like to the eye and to the members: as they are written.
 #[derive(Module, Debug)]
-pub(crate) struct Network {
+struct Stored {
     members: Vec<Member>,
     usual: Subspaces,
+}
+
+/// What is written, and the same laid out to work.
+#[derive(Debug)]
+pub(crate) struct Network {
+    stored: Stored,
+    members: Vec<Ready>,
 }
 
 /// What the network says of an image.
@@ -154,47 +132,48 @@ pub(crate) struct Said {
     pub(crate) vector: Vec<f32>,
 }
 
-/// Images that are judged at once: more only takes memory.
-const BATCH: usize = 64;
+impl Stored {
+    fn ready(self) -> Network {
+        Network { members: self.members.iter().map(Member::ready).collect(), stored: self }
+    }
+}
+
+/// Images that are judged at once: as many as stay near the processor.
+const BATCH: usize = 16;
 
 impl Network {
     /// Joins what was learned.
     pub(crate) fn of(members: &[MemberValues], usual: [Subspace; 2], device: &Device) -> Option<Network> {
         let mut numbering = Numbering { next: 0, device };
         let members = members.iter().map(|values| numbering.member(values)).collect::<Option<_>>()?;
-        Some(Network { members, usual: Subspaces::of(usual, &mut numbering) })
+        Some(Stored { members, usual: Subspaces::of(usual, &mut numbering) }.ready())
     }
 
-    /// Reads weights in burn's own format; `None` if they are not those of this network.
+    /// Reads weights; `None` if they are not those of this network.
     pub(crate) fn read(bytes: &[u8], members: usize, device: &Device) -> Option<Network> {
         let zeros = |shape: Shape| (vec![0.0; shape.weights().iter().product()], vec![0.0; shape.outputs]);
-        let Plan { stem, blocks } = plan();
-        let blocks = blocks.into_iter().flat_map(|(first, second, short)| [Some(first), Some(second), short]);
         let empty = MemberValues {
-            convolutions: std::iter::once(stem).chain(blocks.flatten()).map(zeros).collect(),
+            convolutions: plan().shapes().into_iter().map(zeros).collect(),
             sum: (vec![0.0; VECTOR], vec![0.0]),
         };
         let empty: Vec<MemberValues> = std::iter::repeat_with(|| empty.clone()).take(members).collect();
         let network = Network::of(&empty, Subspace::empty(members * VECTOR), device)?;
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec())).ok()?;
-        network.try_load_record(record.cast_to_module_dtype()).ok()
+        Some(precision::read(network.stored, bytes)?.ready())
     }
 
-    /// The weights in burn's own format, as numbers of 16 bits.
-    #[cfg(feature = "train")]
-    pub(crate) fn write(self) -> Option<Vec<u8>> {
-        let halves = self.map(&mut Halves);
-        Some(halves.into_record().into_bytes().ok()?.to_vec())
+    /// The weights.
+    pub(crate) fn write(self, precision: Precision) -> Option<Vec<u8>> {
+        precision::write(self.stored, precision)
     }
 
     /// The number of learned values.
     pub(crate) fn parameters(&self) -> usize {
-        self.num_params()
+        self.stored.num_params()
     }
 
     /// How unusual an image is, see [`Subspaces`].
     pub(crate) fn usual(&self) -> &Subspaces {
-        &self.usual
+        &self.stored.usual
     }
 
     /// What all members together say of each image.
@@ -220,11 +199,11 @@ impl Network {
     }
 }
 
-/// Images as a tensor, grey centred. `[images, 1, SIDE, SIDE]`
+/// Images as a tensor, grey centred. `[images, SIDE, SIDE, 1]`
 pub(crate) fn tensor(squares: &[Square], device: &Device) -> Tensor<4> {
     let (mean, deviation) = GREY;
     let values: Vec<f32> = squares.iter().flatten().map(|grey| (grey - mean) / deviation).collect();
-    Tensor::from_data(TensorData::new(values, [squares.len(), 1, SIDE, SIDE]), device)
+    Tensor::from_data(TensorData::new(values, [squares.len(), SIDE, SIDE, 1]), device)
 }
 
 /// Makes parameters with numbers that rise, so that the same training gives the same bytes.
@@ -276,16 +255,5 @@ impl Numbering<'_> {
             weight: self.param(weight, [VECTOR, 1]),
             bias: self.param(bias, [1]),
         })
-    }
-}
-
-/// Rounds everything to 16 bits.
-#[cfg(feature = "train")]
-struct Halves;
-
-#[cfg(feature = "train")]
-impl burn::module::ModuleMapper for Halves {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| tensor.cast(burn::tensor::FloatDType::F16))
     }
 }

@@ -65,6 +65,7 @@ fn answer(result: Result<String, Problem>) -> Response {
                 Kind::WrongUse => "invalid",
                 Kind::NotFound => "not-found",
                 Kind::Denied => "forbidden",
+                Kind::Busy => "throttled",
             };
             let mut diagnostics = problem.message.clone();
             if let Some(next) = &problem.next {

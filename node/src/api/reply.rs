@@ -30,6 +30,7 @@ pub(super) const fn status(kind: Kind) -> StatusCode {
         Kind::WrongUse => StatusCode::BAD_REQUEST,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Denied => StatusCode::FORBIDDEN,
+        Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

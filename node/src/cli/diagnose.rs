@@ -4,6 +4,7 @@ mod ecg;
 mod glucose;
 mod image;
 mod risk;
+mod stream;
 
 use clap::Subcommand;
 

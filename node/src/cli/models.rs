@@ -1,5 +1,6 @@
 //! `metaclinic models …`: what runs on this device, how good it is, and where that was measured. Needs no home.
 
+mod compress;
 #[cfg(feature = "train")]
 mod train;
 
@@ -59,6 +60,8 @@ pub(super) enum ModelsCommand {
         #[arg(long, value_name = "FILE", conflicts_with = "index")]
         file: Option<PathBuf>,
     },
+    /// Store the weights of a model with fewer bits, and measure what that costs
+    Compress(compress::CompressArgs),
     /// Learn a model anew from a data set; the same seed and data give the same weights
     #[cfg(feature = "train")]
     Train(train::TrainArgs),
@@ -73,6 +76,7 @@ pub(super) async fn run(context: &Context, command: ModelsCommand) -> Result<(),
             evaluate(context, &name, data, backend.as_deref(), chart.as_deref()).await
         }
         ModelsCommand::Fetch { name, index, file } => fetch(context, &name, &index, file.as_deref()).await,
+        ModelsCommand::Compress(args) => compress::run(context, args).await,
         #[cfg(feature = "train")]
         ModelsCommand::Train(args) => train::run(context, args).await,
     }
@@ -142,6 +146,7 @@ fn show(context: &Context, name: &str, chart: Option<&Path>) -> Result<(), Probl
     let figures = &card.figures;
     output::line("\nOn patients that the weights never saw:");
     show_measured(&figures.measured);
+    figures.compressed.iter().for_each(show_table);
     output::line(&format!(
         "{} learned values, {}, SHA-256 {}.\nMeasured with `{}` (seed {}) on {}, {}.",
         figures.parameters,

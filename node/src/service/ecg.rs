@@ -16,6 +16,7 @@ use records::{ImportOptions, Imported};
 
 use super::model_info::model_info;
 use super::models::ModelCache;
+use super::models::work::{ModelWork, Wanted};
 use super::problem::{Problem, Tried};
 use super::records::{no_such_resource, parse_source, read_sibling};
 use super::{Node, audit, blocking};
@@ -51,29 +52,33 @@ impl Node {
         let mut event = audit::event(clock::now(), AuditAction::Read, 1);
         event.1.object = Some(*id.as_bytes());
         self.note(vec![event])?;
-        blocking(move || {
+        let read = move |wanted: &Wanted| {
             let record = wfdb::from_container(&bytes).tried("read the recording")?;
-            diagnose(&record, backend, request.strip)
-        })
-        .await
+            diagnose(&record, backend, request.strip, wanted)
+        };
+        ModelWork::shared().run(read).await
     }
 }
 
 /// Reads a recording with the model, and draws a stretch of it if asked to. Takes seconds of one core for a long
-/// recording: for blocking threads.
+/// recording: for the threads of the models.
 ///
 /// # Errors
-/// [`Problem`] when it is no ECG, or the stretch lies outside. A recording that is refused is no error.
+/// [`Problem`] when it is no ECG, the stretch lies outside, or nobody wants it any more. A recording that is refused is no
+/// error.
 pub(crate) fn diagnose(
     record: &Record,
     backend: Backend,
-    wanted: Option<StripRequest>,
+    strip: Option<StripRequest>,
+    wanted: &Wanted,
 ) -> Result<EcgAnswer, Problem> {
     let signal = signal(record)?;
     let model = model(backend)?;
-    let finding = model.read(&signal);
+    let finding = model
+        .read_while(&signal, &|| wanted.still())
+        .ok_or_else(|| Problem::failed("the reading was ended before it was done"))?;
     let report = report(&signal, finding.as_ref().map_err(ToString::to_string), backend)?;
-    let svg = wanted.map(|wanted| strip::svg(&signal, finding.as_ref().ok(), wanted)).transpose()?;
+    let svg = strip.map(|wanted| strip::svg(&signal, finding.as_ref().ok(), wanted)).transpose()?;
     Ok(EcgAnswer { report, svg })
 }
 

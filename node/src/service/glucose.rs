@@ -14,10 +14,11 @@ use inference::glucose::{
 };
 use inference::{Backend, Model};
 
+use super::Node;
 use super::models::ModelCache;
+use super::models::work::ModelWork;
 use super::problem::{Problem, Tried};
 use super::records::parse_source;
-use super::{Node, blocking};
 use crate::api::types::{
     GlucoseAnswer, GlucoseBaseline, GlucoseExplanation, GlucoseForecastAt, GlucoseLast, GlucosePart,
     GlucoseReport, GlucoseRequest, ModelInfo,
@@ -52,7 +53,7 @@ impl Node {
             super::records::encoded(&request.patient)
         );
         let node = Arc::clone(self);
-        blocking(move || {
+        ModelWork::shared().run(move |_| {
             let texts = node.texts(&query, source, MOST_READINGS)?;
             if texts.is_empty() {
                 return Err(Problem::not_found("there is no reading of a glucose monitor of this patient here")

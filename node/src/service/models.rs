@@ -5,17 +5,18 @@
 pub(crate) mod unfinished;
 
 pub(crate) mod fetched;
+pub(crate) mod work;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use inference::ecg::{ECG_MODEL, EcgModel, Evaluation, LabelledRecording};
-use inference::risk::{self, RISK_MODELS, RiskModel};
 use inference::glucose::{self, GLUCOSE_MODEL, GlucoseModel, LabelledPerson};
+use inference::risk::{self, RISK_MODELS, RiskModel};
 #[cfg(feature = "train")]
 use inference::training::{Trained, Training};
 use inference::xray::{self, XRAY_MODEL, XrayModel};
-use inference::{Backend, Measured, Model, ModelError};
+use inference::{Backend, Measured, Model, ModelError, Precision};
 
 use super::ecg;
 use super::problem::{Problem, Tried};
@@ -187,6 +188,30 @@ impl<M> ModelCache<M> {
         models.push((backend, Arc::clone(&model)));
         Ok(model)
     }
+}
+
+/// A model with its weights stored with so many bits; what it was measured with stays as it was.
+///
+/// # Errors
+/// [`Problem`] when the weights cannot be used, or hold numbers that fewer bits cannot.
+pub(crate) fn stored_with(model: &Model, precision: Precision) -> Result<Model, Problem> {
+    let weights = match model.card.about.name.as_str() {
+        ECG_MODEL => EcgModel::load(model, Backend::default()).tried("read the model")?.weights(precision),
+        XRAY_MODEL => XrayModel::of(model, Backend::default()).tried("read the model")?.weights(precision),
+        GLUCOSE_MODEL => {
+            GlucoseModel::load(model, Backend::default()).tried("read the model")?.weights(precision)
+        }
+        name if RISK_MODELS.contains(&name) => {
+            RiskModel::of(model, Backend::default()).tried("read the model")?.weights(precision)
+        }
+        name => return Err(Problem::wrong_use(format!("{name} has no weights to store"))),
+    };
+    let weights = weights.ok_or_else(|| Problem::failed("the weights do not fit into fewer bits"))?;
+    let mut model = model.clone();
+    model.card.figures.weights_sha256 = inference::sha256(&weights);
+    model.card.figures.weights_bytes = weights.len();
+    model.weights = weights.into();
+    Ok(model)
 }
 
 /// The number of learned values of a model.

@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     NotFound,
     /// Refused for want of a right (exit 3).
     Denied,
+    /// Too much is asked at once: the same may work later (exit 1).
+    Busy,
 }
 
 impl Kind {
@@ -26,12 +28,13 @@ impl Kind {
             Self::WrongUse => "wrong-use",
             Self::NotFound => "not-found",
             Self::Denied => "denied",
+            Self::Busy => "busy",
         }
     }
 
     /// Reads [`Kind::name`]; anything unknown is a failure.
     pub(crate) fn from_name(name: &str) -> Self {
-        [Self::WrongUse, Self::NotFound, Self::Denied]
+        [Self::WrongUse, Self::NotFound, Self::Denied, Self::Busy]
             .into_iter()
             .find(|k| k.name() == name)
             .unwrap_or(Self::Failed)
@@ -40,7 +43,7 @@ impl Kind {
     /// The process exit code of the contract.
     pub(crate) const fn exit_code(self) -> u8 {
         match self {
-            Self::Failed | Self::NotFound => 1,
+            Self::Failed | Self::NotFound | Self::Busy => 1,
             Self::WrongUse => 2,
             Self::Denied => 3,
         }

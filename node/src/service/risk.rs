@@ -17,6 +17,7 @@ use jiff::civil::Date;
 use keys::AuditAction;
 
 use super::models::ModelCache;
+use super::models::work::ModelWork;
 use super::problem::{Problem, Tried};
 use super::records::parse_source;
 use super::{Node, audit, blocking};
@@ -324,7 +325,7 @@ impl Node {
             self.may_confirm()?;
         }
         let node = Arc::clone(self);
-        blocking(move || Ok(node.read_risk(&request)?.answer)).await
+        ModelWork::shared().run(move |_| Ok(node.read_risk(&request)?.answer)).await
     }
 
     /// Keeps what a clinician confirmed as a RiskAssessment.

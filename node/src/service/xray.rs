@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::model_info::model_info;
 use super::models::ModelCache;
+use super::models::work::{ModelWork, Wanted};
 use super::problem::{Problem, Tried};
 use super::records::{no_such_resource, parse_source};
 use super::{Node, audit, blocking};
@@ -54,7 +55,7 @@ impl Node {
         let mut event = audit::event(clock::now(), AuditAction::Read, 1);
         event.1.object = Some(*id.as_bytes());
         self.note(vec![event])?;
-        blocking(move || diagnose(&bytes, backend, request.explain)).await
+        ModelWork::shared().run(move |wanted| diagnose(&bytes, backend, request.explain, wanted)).await
     }
 }
 
@@ -95,7 +96,12 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
 ///
 /// # Errors
 /// [`Problem`] when the file is malformed.
-pub(crate) fn diagnose(bytes: &[u8], backend: Backend, explain: bool) -> Result<ImageAnswer, Problem> {
+pub(crate) fn diagnose(
+    bytes: &[u8],
+    backend: Backend,
+    explain: bool,
+    wanted: &Wanted,
+) -> Result<ImageAnswer, Problem> {
     let read = image::read(bytes)
         .map_err(|error| Problem::failed("cannot read the picture").because(error).next(FORMATS))?;
     let model = model(backend)?;
@@ -115,7 +121,10 @@ pub(crate) fn diagnose(bytes: &[u8], backend: Backend, explain: bool) -> Result<
     });
     report.novelty = Some(finding.novelty);
     let mut overlay = None;
-    if explain && let Ok(saliency) = model.explain(&image) {
+    if explain
+        && wanted.still()
+        && let Ok(saliency) = model.explain(&image)
+    {
         let Overlay { width, height, rgba } = saliency.over(&image, OVERLAY_SIDE);
         overlay = Some(
             crate::picture::rgba_png(width as u32, height as u32, &rgba).tried("draw what spoke for it")?,

@@ -2,13 +2,13 @@
 
 use super::distort::distort;
 use super::{CHOICES, Squares, XrayTrainError};
-use crate::Backend;
 use crate::chance::Chance;
 use crate::xray::classifier::looks;
 use crate::xray::conditioning::Square;
 use crate::xray::decision::XrayDecision;
 use crate::xray::familiarity::{Distance, Subspace, grey_point};
 use crate::xray::network::{MemberValues, Network, VECTOR};
+use crate::{Backend, Precision};
 
 /// How much more than in training validation images are distorted: other devices differ more than training foresees.
 const STRESS: f32 = 1.5;
@@ -35,7 +35,7 @@ pub(super) fn finish(
     let vectors: Vec<Vec<f32>> = bare.say(&usual, &device).into_iter().map(|said| said.vector).collect();
     let subspaces = [Subspace::fit(&greys, &mut chance), Subspace::fit(&vectors, &mut chance)];
     let network = Network::of(values, subspaces, &device).ok_or(XrayTrainError::Weights)?;
-    let weights = network.write().ok_or(XrayTrainError::Weights)?;
+    let weights = network.write(Precision::Half).ok_or(XrayTrainError::Weights)?;
     let shipped = Network::read(&weights, values.len(), &device).ok_or(XrayTrainError::Weights)?;
     let [grey, vector] = shipped.usual().values().ok_or(XrayTrainError::Weights)?;
 

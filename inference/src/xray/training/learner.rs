@@ -3,10 +3,12 @@
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm_train, conv2d};
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use crate::chance::Chance;
-use crate::xray::network::{Folded, MemberValues, Numbering, Plan, Shape, VECTOR, options, plan};
+use crate::residual::Shape;
+use crate::xray::network::{Folded, MemberValues, Numbering, VECTOR, plan};
 
 /// Added to each variance (as PyTorch's BatchNorm2d).
 const EPSILON: f64 = 1e-5;
@@ -20,6 +22,11 @@ struct Layer {
     beta: Param<Tensor<1>>,
     #[module(skip)]
     stride: usize,
+}
+
+/// How a kernel of this side is laid over an image so that stride 1 keeps its side.
+fn options(kernel: usize, stride: usize) -> ConvOptions<2> {
+    ConvOptions::new([stride; 2], [kernel / 2; 2], [1; 2], 1)
 }
 
 /// Mean and variance of each channel.
@@ -75,9 +82,7 @@ impl Learner {
     /// numbered, so that the state of an optimiser finds them again.
     pub(crate) fn new(chance: &mut Chance, device: &Device) -> Learner {
         let mut numbering = Numbering { next: 0, device };
-        let Plan { stem, blocks } = plan();
-        let blocks = blocks.into_iter().flat_map(|(first, second, short)| [Some(first), Some(second), short]);
-        let layers = std::iter::once(stem).chain(blocks.flatten()).map(|shape: Shape| {
+        let layers = plan().shapes().into_iter().map(|shape: Shape| {
             let deviation = (2.0 / (shape.inputs * shape.kernel * shape.kernel) as f32).sqrt();
             let count = shape.weights().iter().product();
             let weight = (0..count).map(|_| chance.normal() * deviation).collect();
@@ -97,12 +102,13 @@ impl Learner {
         }
     }
 
-    /// Logits `[images, 1]` of images `[images, 1, SIDE, SIDE]`, normalised over the batch.
+    /// Logits `[images, 1]` of images `[images, SIDE, SIDE, 1]`, normalised over the batch.
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.run(images, None)
     }
 
     fn run(&self, images: Tensor<4>, mut seen: Option<&mut Vec<Moments>>) -> Tensor<2> {
+        let images = images.permute([0, 3, 1, 2]); // [images, 1, SIDE, SIDE]
         let mut layers = self.layers.iter();
         let mut next = |input: Tensor<4>| {
             let layer = layers.next().expect("there is a layer for each place of the plan");

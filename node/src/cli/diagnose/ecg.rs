@@ -6,9 +6,11 @@ use clap::Args;
 
 use super::super::{Context, output, pictures, records, room};
 use super::reference;
+use super::stream::{self, Lines};
 use crate::api::types::{EcgAnswer, EcgReport, EcgRequest, Place, RoomChanged, RoomRequest, StripRequest};
+use crate::service::ecg;
+use crate::service::models::work::ModelWork;
 use crate::service::problem::{Problem, Tried};
-use crate::service::{blocking, ecg};
 
 /// A finding in a room hangs at the monitor unless somebody says otherwise.
 const DEFAULT_ANCHOR: &str = "monitor";
@@ -17,8 +19,9 @@ const SHOWN_BEATS: usize = 12;
 
 #[derive(Args)]
 pub(in crate::cli) struct EcgArgs {
-    /// A WFDB recording (NAME.hea, NAME.dat or NAME), or TYPE/ID of a stored one, e.g. Observation/…
-    #[arg(value_name = "FILE|TYPE/ID")]
+    /// A WFDB recording (NAME.hea, NAME.dat or NAME), or TYPE/ID of a stored one, e.g. Observation/…, or - for an ECG while it
+    /// is taken: lines on standard input, each the millivolts of all leads at one time, with commas between them
+    #[arg(value_name = "FILE|TYPE/ID|-")]
     target: String,
     /// The record from this peer (name or id), or `own`
     #[arg(long, value_name = "PEER")]
@@ -40,6 +43,12 @@ pub(in crate::cli) struct EcgArgs {
     /// What the model computes with, flex unless said otherwise
     #[arg(long, value_name = "BACKEND")]
     backend: Option<String>,
+    /// Of lines on standard input: how many come in a second
+    #[arg(long, value_name = "HERTZ", conflicts_with_all = ["strip", "room", "from"])]
+    rate: Option<f64>,
+    /// Of lines on standard input: the names of the leads
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "rate")]
+    leads: Option<Vec<String>>,
 }
 
 /// Where in the room.
@@ -55,6 +64,13 @@ struct OptionalPlace {
 }
 
 pub(super) async fn run(context: &Context, args: EcgArgs) -> Result<(), Problem> {
+    if args.target == "-" {
+        return follow(context, args);
+    }
+    if args.rate.is_some() {
+        return Err(Problem::wrong_use("a recording says itself how fast it was taken")
+            .next("--rate goes with - for lines on standard input"));
+    }
     for file in &args.strip {
         pictures::kind(file)?;
     }
@@ -76,7 +92,9 @@ pub(super) async fn run(context: &Context, args: EcgArgs) -> Result<(), Problem>
         None => {
             let backend = ecg::parse_backend(args.backend.as_deref())?;
             let path = PathBuf::from(&args.target);
-            blocking(move || ecg::diagnose(&ecg::read_file(&path)?, backend, wanted)).await?
+            ModelWork::shared()
+                .run(move |still| ecg::diagnose(&ecg::read_file(&path)?, backend, wanted, still))
+                .await?
         }
     };
     let EcgAnswer { report, svg } = answer;
@@ -97,6 +115,17 @@ pub(super) async fn run(context: &Context, args: EcgArgs) -> Result<(), Problem>
         }
         _ => Ok(()),
     }
+}
+
+/// An ECG while it is taken.
+fn follow(context: &Context, args: EcgArgs) -> Result<(), Problem> {
+    let Some(sampling_rate_hz) = args.rate else {
+        return Err(Problem::wrong_use("lines on standard input do not say how fast they come")
+            .next("e.g. monitor | metaclinic diagnose ecg - --rate 250 --leads II,V1"));
+    };
+    let backend = ecg::parse_backend(args.backend.as_deref())?;
+    let lines = Lines { sampling_rate_hz, leads: args.leads, backend };
+    tokio::task::block_in_place(|| stream::run(context, &lines, std::io::stdin().lock()))
 }
 
 /// Posts the finding with its strip.

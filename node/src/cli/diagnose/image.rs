@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::super::{Context, output, records};
 use super::reference;
 use crate::api::types::{ImageAnswer, ImageReport, ImageRequest};
+use crate::service::models::work::ModelWork;
 use crate::service::problem::{Problem, Tried};
-use crate::service::{blocking, ecg, xray};
+use crate::service::{ecg, xray};
 
 #[derive(Args)]
 pub(in crate::cli) struct ImageArgs {
@@ -74,7 +75,9 @@ async fn one(context: &Context, args: &ImageArgs, target: &str) -> Result<ImageA
         None => {
             let backend = ecg::parse_backend(args.backend.as_deref())?;
             let path = PathBuf::from(target);
-            blocking(move || xray::diagnose(&xray::read_file(&path)?, backend, explain)).await
+            ModelWork::shared()
+                .run(move |wanted| xray::diagnose(&xray::read_file(&path)?, backend, explain, wanted))
+                .await
         }
     }
 }

@@ -85,6 +85,7 @@ fn learn(args: &TrainArgs, about: About) -> Result<Learned, Problem> {
         seconds: started.elapsed().as_secs_f64().round(),
         decision: trained.decision,
         measured: Measured::default(),
+        compressed: None,
     };
     let card = ModelCard { about, figures: figures.clone() };
     let model = Model { card, weights: trained.weights.clone().into() };

@@ -8,9 +8,10 @@ use ::records::columns::{self, TablePanel};
 use ::records::measurement::{Measurement, measurements};
 use inference::analytics::{ClusterError, Clusters, Components, Panel, clusters, components, panel_chart};
 
+use super::super::Node;
+use super::super::models::work::ModelWork;
 use super::super::problem::{Problem, Tried};
 use super::super::records::{parse_source, read_table};
-use super::super::{Node, blocking};
 use super::{ADVICE, MAX_FILE_BYTES, MOST_OBSERVATIONS};
 use crate::api::types::{
     DroppedColumn, ImputedColumn, PanelAnswer, PanelClusters, PanelComponent, PanelGroup, PanelMember,
@@ -37,17 +38,18 @@ impl Node {
     ) -> Result<PanelAnswer, Problem> {
         let source = request.source.as_deref().map(parse_source).transpose()?;
         let node = Arc::clone(self);
-        blocking(move || {
-            // All of them: a part of a blood pressure is found by no code of its own.
-            let texts = node.texts("Observation", source, MOST_OBSERVATIONS)?;
-            let mut notes = Vec::new();
-            if texts.len() == MOST_OBSERVATIONS {
-                notes.push(format!("only {MOST_OBSERVATIONS} Observations were looked at"));
-            }
-            let table = of_records(&texts, &request.of, &mut notes)?;
-            analyse(table, request.clusters, request.chart, notes)
-        })
-        .await
+        ModelWork::shared()
+            .run(move |_| {
+                // All of them: a part of a blood pressure is found by no code of its own.
+                let texts = node.texts("Observation", source, MOST_OBSERVATIONS)?;
+                let mut notes = Vec::new();
+                if texts.len() == MOST_OBSERVATIONS {
+                    notes.push(format!("only {MOST_OBSERVATIONS} Observations were looked at"));
+                }
+                let table = of_records(&texts, &request.of, &mut notes)?;
+                analyse(table, request.clusters, request.chart, notes)
+            })
+            .await
     }
 }
 

@@ -12,9 +12,10 @@ use inference::analytics::{
 };
 use inference::chart::Chart;
 
+use super::super::Node;
+use super::super::models::work::ModelWork;
 use super::super::problem::{Problem, Tried};
 use super::super::records::{encoded, parse_source, read_table};
-use super::super::{Node, blocking};
 use super::{ADVICE, MAX_FILE_BYTES, MOST_OBSERVATIONS};
 use crate::api::types::{
     SeriesAnswer, SeriesChange, SeriesForecast, SeriesQuestion, SeriesReport, SeriesRequest, SeriesStep,
@@ -44,11 +45,12 @@ impl Node {
         let source = request.source.as_deref().map(parse_source).transpose()?;
         let query = format!("Observation?patient={}", encoded(&request.patient));
         let node = Arc::clone(self);
-        blocking(move || {
-            let texts = node.texts(&query, source, MOST_OBSERVATIONS)?;
-            analyse(of_records(&texts, &request.of)?, request.question, request.chart)
-        })
-        .await
+        ModelWork::shared()
+            .run(move |_| {
+                let texts = node.texts(&query, source, MOST_OBSERVATIONS)?;
+                analyse(of_records(&texts, &request.of)?, request.question, request.chart)
+            })
+            .await
     }
 }
 
