@@ -216,7 +216,7 @@ impl Field {
     }
 
     fn number(&self, text: &str) -> Result<Value, ValueError> {
-        let no_number = || ValueError::NoNumber { field: self.name.clone(), unit: self.spoken_unit(" of ") };
+        let no_number = || ValueError::NoNumber { field: self.name.clone(), unit: self.spoken_unit(" in ") };
         if text.len() > MAX_TEXT {
             return Err(no_number());
         }
@@ -249,7 +249,7 @@ impl Field {
 
     fn checked(&self, number: f64) -> Result<Value, ValueError> {
         if !number.is_finite() {
-            return Err(ValueError::NoNumber { field: self.name.clone(), unit: self.spoken_unit(" of ") });
+            return Err(ValueError::NoNumber { field: self.name.clone(), unit: self.spoken_unit(" in ") });
         }
         let [low, high] = self.range.unwrap_or([f64::MIN, f64::MAX]);
         if (low..=high).contains(&number) {

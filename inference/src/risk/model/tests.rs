@@ -156,8 +156,8 @@ mod learning {
             let truth = f64::from(chance.uniform()) < probability(1.5 * x + if y == 1 { 1.0 } else { -1.0 });
             let mut values = Values::none(&fields);
             values.set(0, Some(Value::Number(x)));
-            values.set(1, (at % 3 != 0).then_some(Value::Category(y)));
-            let site = ["a", "b", "c"][at % 3 + usize::from(at % 7 == 0 && at % 3 == 0)].to_owned();
+            values.set(1, (!at.is_multiple_of(3)).then_some(Value::Category(y)));
+            let site = ["a", "b", "c"][at % 3 + usize::from(at.is_multiple_of(7) && at.is_multiple_of(3))].to_owned();
             LabelledPerson { patient: at.to_string(), site, groups: Vec::new(), values, truth }
         };
         let people = (0..count).map(person).collect();
