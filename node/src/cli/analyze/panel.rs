@@ -95,19 +95,26 @@ fn groups(report: &PanelReport) {
         "\n{} groups, silhouette {:.2} (1 far apart, 0 one cloud), steadiness {:.2} (1 the same without a fifth):",
         groups.count, groups.silhouette, groups.stability
     ));
-    let headers = ["group", "patients"].map(str::to_owned).into_iter();
-    let headers = headers.chain(report.columns.iter().cloned()).chain(["who".to_owned()]);
-    let row = |(index, group): (usize, &crate::api::types::PanelGroup)| {
-        let members = report.members.iter().filter(|member| member.group == index + 1);
+    let header = |(index, group): (usize, &crate::api::types::PanelGroup)| {
+        format!("group {} ({})", index + 1, group.size)
+    };
+    let headers = groups.groups.iter().enumerate().map(header);
+    let headers = std::iter::once("mean of".to_owned()).chain(headers).collect();
+    let row = |(at, column): (usize, &String)| {
+        let means =
+            groups.groups.iter().map(|group| group.centre.get(at).copied().map_or_else(String::new, short));
+        std::iter::once(column.clone()).chain(means).collect()
+    };
+    output::wide_table(headers, report.columns.iter().enumerate().map(row));
+    for number in 1..=groups.count {
+        let members = report.members.iter().filter(|member| member.group == number);
         let mut who: Vec<&str> = members.map(|member| member.patient.as_str()).collect();
         if who.len() > SHOWN_PATIENTS {
             who.truncate(SHOWN_PATIENTS);
             who.push("…");
         }
-        let numbers = [(index + 1).to_string(), group.size.to_string()].into_iter();
-        numbers.chain(group.centre.iter().map(|value| short(*value))).chain([who.join(" ")]).collect()
-    };
-    output::wide_table(headers.collect(), groups.groups.iter().enumerate().map(row));
+        output::line(&format!("Group {number}: {}", who.join(" ")));
+    }
 }
 
 fn directions(report: &PanelReport) {
