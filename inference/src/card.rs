@@ -1,12 +1,16 @@
 //! Model cards: what a model is for, what it was learned from, how well it does on patients it never saw, and
 //! where it fails (Mitchell et al., "Model cards for model reporting", FAT* 2019; TRIPOD+AI, BMJ 2024).
 
+mod foreign;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::measure::{Calibration, Table};
+
+pub use foreign::{ForeignError, MAX_ABOUT_BYTES, MAX_FIGURES_BYTES, ModelVersion};
 
 /// What people wrote about a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +139,9 @@ pub enum ModelError {
     /// The weights do not fit the network.
     #[error("the weights do not fit the network")]
     Weights,
+    /// The network gives answers that are no numbers.
+    #[error("the network gives answers that are no numbers")]
+    Answers,
 }
 
 struct BuiltIn {

@@ -24,5 +24,8 @@ pub mod triage;
 pub mod xray;
 
 pub use backend::{Backend, UnknownBackend};
-pub use card::{About, LearnedFigures, Measured, Model, ModelCard, ModelError, sha256};
+pub use card::{
+    About, ForeignError, LearnedFigures, MAX_ABOUT_BYTES, MAX_FIGURES_BYTES, Measured, Model, ModelCard,
+    ModelError, ModelVersion, sha256,
+};
 pub use precision::{Precision, UnknownPrecision};

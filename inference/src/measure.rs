@@ -2,9 +2,11 @@
 //! cases of one patient resemble each other.
 
 mod calibration;
+mod difference;
 mod table;
 
 pub use calibration::{Calibration, CalibrationBin};
+pub use difference::{CLEARLY_ABOVE_SIGMA, LEAST_CASES, rate_above};
 pub use table::{Cell, Table, TableRow};
 
 use crate::chance::Chance;

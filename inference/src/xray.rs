@@ -26,7 +26,7 @@ pub use classifier::{CALLED_FROM, XRAY_MODEL, XrayFinding, XrayModel};
 pub use conditioning::SIDE;
 pub use decision::XrayDecision;
 pub use familiarity::Distance;
-pub use figures::measure;
+pub use figures::{compare, measure};
 pub use image::{GrayImage, ImageError, LabelledXray, MAX_PIXELS, MIN_SIDE};
 pub use refusal::{Origin, Refusal};
 pub use saliency::{MAX_DRAWN_SIDE, Overlay, Saliency};

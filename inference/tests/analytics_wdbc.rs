@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use metaclinic_inference::analytics::{Panel, clusters, components};
 
 /// Thirty measures of each tumour, and whether it is benign.
-fn tumours() -> Option<(Vec<String>, Vec<Vec<Option<f64>>>, Vec<bool>)> {
+/// Names of the columns, the rows, and which rows are malignant.
+type Tumours = (Vec<String>, Vec<Vec<Option<f64>>>, Vec<bool>);
+
+fn tumours() -> Option<Tumours> {
     let root = std::env::var_os("METACLINIC_DATA")?;
     let text = std::fs::read_to_string(PathBuf::from(root).join("small-clinical-tables/wdbc.csv")).ok()?;
     let mut lines = text.lines();

@@ -8,7 +8,7 @@ mod mitbih;
 use std::time::{Duration, Instant};
 
 use metaclinic_inference::ecg::{
-    Beat, BeatClass, Counts, ECG_MODEL, EcgModel, EcgSignal, Evaluation, assess,
+    Beat, BeatClass, Counts, ECG_MODEL, EcgModel, EcgSignal, Evaluation, Novelty, assess,
 };
 use metaclinic_inference::{Backend, Measured, Model};
 
@@ -46,6 +46,22 @@ fn card_tells_the_figures_of_patients_that_the_weights_never_saw() {
     }
     let f1 = |name: &str| card.measured.value(name, "F1").unwrap();
     assert!(f1("detection") >= 0.998 && f1("V") >= 0.88 && f1("S") >= 0.60);
+}
+
+/// The limit is a choice by rule, so the card's must come out again.
+#[test]
+fn the_limit_of_novelty_is_that_of_patients_that_the_weights_never_saw() {
+    let Some(folder) = mitbih::folder() else {
+        println!("skipped: METACLINIC_DATA names no folder with ecg-mitbih");
+        return;
+    };
+    let model = EcgModel::built_in(Backend::default()).unwrap();
+    let recordings: Vec<_> = mitbih::names(&folder).iter().map(|name| mitbih::read(&folder, name)).collect();
+    let novelty = Novelty::of(&model, &recordings, &|_, _| {}).unwrap();
+    println!("{novelty:?}");
+    let card = Model::named(ECG_MODEL).unwrap().card.figures;
+    let told = card.decision["novelty_limit"].as_float().unwrap();
+    assert!((f64::from(novelty.limit) / told - 1.0).abs() < 0.01, "{} and {told}", novelty.limit);
 }
 
 /// What is read of a recording, each beat with its class.

@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 
-use metaclinic_inference::ecg::{BeatClass, ECG_MODEL, EcgModel, EcgSignal, Lead, Reason, TOLERANCE_S};
+use metaclinic_inference::ecg::{
+    BeatClass, ECG_MODEL, EcgModel, EcgSignal, Lead, Reason, Refusal, TOLERANCE_S,
+};
 use metaclinic_inference::{Backend, Model, ModelError, sha256};
 
 /// Half widths in seconds and heights in millivolts of P, R, S and T around a beat.
@@ -108,6 +110,26 @@ fn pulse_before_each_beat_is_a_pacemaker() {
 fn the_same_recording_gives_the_same_answer() {
     let (signal, _) = recording(360.0, 60, 12, &WIDE);
     assert!(model().read(&signal).unwrap() == model().read(&signal).unwrap());
+}
+
+#[test]
+fn what_lies_beyond_the_limit_of_the_card_is_refused_and_without_one_nothing_is() {
+    let (signal, _) = recording(360.0, 60, 12, &WIDE);
+    let with = |limit: Option<f64>| {
+        let mut model = Model::named(ECG_MODEL).unwrap();
+        match limit {
+            Some(limit) => model.card.figures.decision.insert("novelty_limit".into(), limit.into()),
+            None => model.card.figures.decision.remove("novelty_limit"),
+        };
+        EcgModel::load(&model, Backend::default()).map(|model| model.read(&signal))
+    };
+    assert_eq!(with(None).unwrap().unwrap().novelty, None);
+    let novelty = with(Some(100.0)).unwrap().unwrap().novelty.unwrap();
+    assert!(novelty > 0.0 && novelty < 0.1, "{novelty}");
+    assert_eq!(with(Some(f64::from(novelty) * 99.0)).unwrap(), Err(Refusal::Unfamiliar));
+    for impossible in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(with(Some(impossible)).unwrap_err(), ModelError::Card);
+    }
 }
 
 #[cfg(feature = "ndarray")]

@@ -65,6 +65,18 @@ pub enum AuditAction {
     RoomRefuse,
     /// A clinician confirmed what a model said, and it was kept as a record.
     Assess,
+    /// A model was signed here for others, or is offered no more.
+    ModelPublish,
+    /// A model of a peer was fetched.
+    ModelFetch,
+    /// A model was approved, or a package of one refused.
+    ModelInstall,
+    /// An approved model was put in use.
+    ModelActivate,
+    /// A model was put out of use.
+    ModelRollback,
+    /// A person agreed or disagreed with what a model answered.
+    ModelOpinion,
 }
 
 /// How it ended.

@@ -9,6 +9,7 @@ mod grant;
 mod identity;
 mod ids;
 mod keyring;
+mod model;
 mod pairing;
 mod seal;
 mod signed;
@@ -31,6 +32,7 @@ pub use ids::{
     DeviceId, GrantId, IdentityId, ParseIdError, Pseudonym, RecordId, Timestamp, base32, from_base32,
 };
 pub use keyring::{CERTIFICATE_LIFETIME, Keyring, KeyringError, MAX_WORK_FACTOR_LOG2};
+pub use model::{ManifestError, ModelAnswer, ModelManifest, ModelOpinion};
 pub use pairing::{
     DeviceCard, Direction, MAX_PAIRING_FRAME_BYTES, MAX_TRIES, OFFER_LIFETIME, OfferTerms, Pairing,
     PairingCode, PairingEffect, PairingFailure, PairingInput, ParseCodeError, ParseSecretError, Right,

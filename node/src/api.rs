@@ -8,6 +8,7 @@ mod fhir;
 mod grants;
 mod guard;
 mod identity;
+mod models;
 mod pairing;
 mod records;
 mod reply;
@@ -64,6 +65,19 @@ pub(crate) enum Transport {
         diagnose::glucose,
         analyze::panel,
         analyze::series,
+        models::list,
+        models::card,
+        models::verify,
+        models::publish,
+        models::withdraw,
+        models::updates,
+        models::fetch,
+        models::candidate,
+        models::install,
+        models::compare,
+        models::activate,
+        models::rollback,
+        models::drift,
         rooms::list,
         rooms::create,
         rooms::join,
@@ -105,6 +119,19 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/diagnose/glucose", post(diagnose::glucose))
         .route("/analyze/panel", post(analyze::panel))
         .route("/analyze/series", post(analyze::series))
+        .route("/models", get(models::list))
+        .route("/models/card", post(models::card))
+        .route("/models/verify", post(models::verify))
+        .route("/models/publish", post(models::publish))
+        .route("/models/withdraw", post(models::withdraw))
+        .route("/models/updates", post(models::updates))
+        .route("/models/fetch", post(models::fetch))
+        .route("/models/candidate", post(models::candidate))
+        .route("/models/install", post(models::install))
+        .route("/models/compare", post(models::compare))
+        .route("/models/activate", post(models::activate))
+        .route("/models/rollback", post(models::rollback))
+        .route("/models/drift", post(models::drift))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/join", post(rooms::join))
         .route("/rooms/{room}", get(rooms::show))

@@ -20,7 +20,6 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
 }
 
 /// The day of `time` in UTC, as YYYY-MM-DD.
-#[cfg(feature = "train")]
 pub(crate) fn date(time: Timestamp) -> String {
     rfc3339(time).chars().take(10).collect()
 }

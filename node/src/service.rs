@@ -63,6 +63,9 @@ pub(crate) struct Node {
     pub(crate) attachments: RwLock<HashMap<[u8; 32], Vec<RecordId>>>,
     pub(crate) refusals: Mutex<network::Refusals>,
     pub(crate) rooms: rooms::Rooms,
+    /// Which models were approved here, and what they did.
+    pub(crate) models: RwLock<models::Models>,
+    pub(crate) opened_models: models::Opened,
     /// Which rooms a sealed attachment belongs to.
     pub(crate) room_attachments: RwLock<HashMap<[u8; 32], Vec<crdt::RoomId>>>,
     /// Keeps store and index in the same order when the same resource is written twice at once.
@@ -145,6 +148,8 @@ impl Node {
             peers: RwLock::new(Peers::load(&store)?),
             refusals: Mutex::default(),
             rooms: rooms::Rooms::load(&store, &keyring.certificate().digest())?,
+            models: RwLock::new(models::Models::load(&store)),
+            opened_models: models::Opened::default(),
             room_attachments: RwLock::new(HashMap::new()),
             index: RwLock::new(Index::new()),
             attachments: RwLock::new(HashMap::new()),

@@ -29,9 +29,25 @@ pub struct Decision {
     pub patients: Vec<String>,
     /// Artefact, ventricular, supraventricular.
     pub rules: [Rule; QUESTIONS],
+    /// Recordings farther out than this are refused; see [`EcgModel::distance_unseen`](super::EcgModel::distance_unseen).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty_limit: Option<f32>,
 }
 
+/// The most members that weights are read for: one for each patient that was learned from.
+const MAX_MEMBERS: usize = 256;
+
 impl Decision {
+    /// Whether something can be decided by it.
+    pub(crate) fn is_possible(&self) -> bool {
+        let rule = |rule: &Rule| {
+            rule.slope.is_finite() && rule.offset.is_finite() && (0.0..=1.0).contains(&rule.threshold)
+        };
+        (1..=MAX_MEMBERS).contains(&self.patients.len())
+            && self.rules.iter().all(rule)
+            && self.novelty_limit.is_none_or(|limit| limit.is_finite() && limit > 0.0)
+    }
+
     /// The probabilities that a beat is ventricular and that it is supraventricular.
     pub(crate) fn ectopic(&self, logits: [f32; QUESTIONS]) -> [f32; 2] {
         let of = |question: Question| self.rules[question as usize].probability(logits[question as usize]);

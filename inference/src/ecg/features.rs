@@ -79,6 +79,11 @@ pub(crate) fn names() -> Vec<String> {
     whole.chain((0..LEADS).flat_map(lead)).collect()
 }
 
+/// Rows for a self-test: a beat with nothing to tell, and the farthest to both sides.
+pub(crate) fn self_test_rows() -> Vec<Vec<f32>> {
+    [0.0, LARGEST, -LARGEST].map(|value| vec![value; names().len()]).to_vec()
+}
+
 /// The column with this name.
 pub(crate) fn column(name: &str) -> usize {
     names().iter().position(|other| other == name).expect("the names of columns are constants of this module")

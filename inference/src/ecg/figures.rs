@@ -1,6 +1,8 @@
 //! The figures of a data set: over all recordings, for each of them and for groups of patients, with intervals over
 //! patients, and whether probabilities can be believed.
 
+mod comparison;
+
 use std::collections::BTreeMap;
 
 use super::classifier::{ClassifiedBeat, EcgModel};

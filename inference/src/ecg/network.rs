@@ -264,6 +264,34 @@ impl Network {
     }
 }
 
+impl Network {
+    /// For each beat how far it lies from those that were learned from: the squared deviation in standard deviations,
+    /// mean over all columns and over the members that `wanted` names (Mahalanobis distance with a diagonal
+    /// covariance, which is what the members keep of their patients).
+    pub(crate) fn distances(&self, rows: &[Vec<f32>], wanted: &[usize]) -> Vec<f32> {
+        let numbers =
+            |param: &Param<Tensor<1>>| param.val().into_data().try_to_vec::<f32>().unwrap_or_default();
+        let columns = Question::Artefact.columns();
+        let usual: Vec<(Vec<f32>, Vec<f32>)> = wanted
+            .iter()
+            .filter_map(|index| self.members.get(*index))
+            .map(|member| &member.heads[Question::Artefact as usize])
+            .map(|head| (numbers(&head.mean), numbers(&head.deviation)))
+            .collect();
+        let distance = |row: &Vec<f32>| {
+            let square = |(mean, deviation): &(Vec<f32>, Vec<f32>)| -> f32 {
+                let each = columns.iter().zip(mean.iter().zip(deviation));
+                each.map(|(column, (mean, deviation))| {
+                    ((row[*column] - mean) / deviation).clamp(-CLAMP, CLAMP).powi(2)
+                })
+                .sum()
+            };
+            usual.iter().map(square).sum::<f32>() / (usual.len().max(1) * columns.len().max(1)) as f32
+        };
+        rows.iter().map(distance).collect()
+    }
+}
+
 /// Beats that are judged at once.
 const BATCH: usize = 4_096;
 

@@ -149,6 +149,37 @@ pub enum Refusal {
     /// More than 280 beats a minute over the whole recording.
     #[error("the heart rate is too fast to be believed: check the sampling rate")]
     RateTooFast,
+    /// The beats are unlike all that the network learned from.
+    #[error("the beats are unlike those that the model learned from: a person must look at the strip")]
+    Unfamiliar,
+}
+
+impl Refusal {
+    /// All names, for counting.
+    pub const NAMES: [&'static str; 8] = [
+        "no-signal",
+        "saturated",
+        "no-beats-stand-out",
+        "too-large",
+        "too-small",
+        "rate-too-slow",
+        "rate-too-fast",
+        "unfamiliar",
+    ];
+
+    /// Its name in counts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::NoSignal => Self::NAMES[0],
+            Refusal::Saturated => Self::NAMES[1],
+            Refusal::NoBeatsStandOut => Self::NAMES[2],
+            Refusal::TooLarge => Self::NAMES[3],
+            Refusal::TooSmall => Self::NAMES[4],
+            Refusal::RateTooSlow => Self::NAMES[5],
+            Refusal::RateTooFast => Self::NAMES[6],
+            Refusal::Unfamiliar => Self::NAMES[7],
+        }
+    }
 }
 
 /// A rhythm whose rate a heart can have.

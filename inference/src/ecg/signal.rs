@@ -91,7 +91,6 @@ impl EcgSignal {
     }
 
     /// The same recording as if only one lead had been taken, for each lead; nothing when it has only one.
-    #[cfg(feature = "train")]
     pub(crate) fn single_leads(&self) -> Vec<EcgSignal> {
         let alone =
             |lead: &Lead| EcgSignal { sampling_rate_hz: self.sampling_rate_hz, leads: vec![lead.clone()] };

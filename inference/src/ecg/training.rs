@@ -9,11 +9,13 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use super::classifier::EcgModel;
 use super::decision::{Decision, Rule};
 use super::detection::{Beat, detect};
 use super::evaluation::{LabelledRecording, match_beats};
 use super::features::{HELD, column, features};
 use super::network::{Head, Network, Numbering, QUESTIONS, Question, gather};
+use super::novelty::Novelty;
 use super::rhythm::BeatClass;
 use super::signal::EcgSignal;
 use crate::chance::Chance;
@@ -193,8 +195,12 @@ pub fn train(recordings: &[LabelledRecording], training: &Training<'_>) -> Resul
     let weights = network.write(Precision::Half).ok_or(TrainError::Written)?;
     // What is chosen is chosen for the weights that are shipped.
     let shipped = Network::read(&weights, patients.len(), &Backend::default().device());
-    let rules = rules(&shipped.ok_or(TrainError::Written)?, &patients, &whole);
-    let decision = toml::Table::try_from(Decision { patients, rules }).map_err(|_| TrainError::Written)?;
+    let shipped = shipped.ok_or(TrainError::Written)?;
+    let rules = rules(&shipped, &patients, &whole);
+    let mut model = EcgModel::of(shipped, Decision { patients, rules, novelty_limit: None });
+    model.decision.novelty_limit =
+        Novelty::of(&model, recordings, &|_, _| {}).map(|novelty| novelty.limit).filter(|limit| *limit > 0.0);
+    let decision = toml::Table::try_from(model.decision).map_err(|_| TrainError::Written)?;
     Ok(Trained { weights, decision, curves })
 }
 

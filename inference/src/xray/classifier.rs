@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::tensor::Device;
 
-use super::conditioning::{Square, square};
+use super::conditioning::{AREA, SIDE, Square, square};
 use super::decision::XrayDecision;
 use super::familiarity::{Distance, Subspace, grey_point};
 use super::image::GrayImage;
@@ -101,6 +101,19 @@ impl XrayModel {
         self.network.parameters()
     }
 
+    /// Whether it gives numbers for a square that is even and for one with structure.
+    pub(crate) fn self_test(&self) -> Result<(), ModelError> {
+        let even: Square = [0.5; AREA];
+        let ribs: Square = std::array::from_fn(|at| if (at / SIDE).is_multiple_of(3) { 1.0 } else { 0.2 });
+        let works = [even, ribs].iter().all(|square| {
+            let said = looks(&self.network, square, &self.device);
+            let (grey, vector) = (self.grey_distance(square), self.usual[1].distance(&said.vector));
+            let distances = [grey.within, grey.beside, vector.within, vector.beside];
+            said.logit.is_finite() && distances.iter().all(|distance| distance.is_finite())
+        });
+        if works { Ok(()) } else { Err(ModelError::Answers) }
+    }
+
     /// The probability of pneumonia, or why the picture is not read.
     ///
     /// # Errors
@@ -154,7 +167,6 @@ impl XrayModel {
 
     /// Whether an unusual picture would be usual as a negative or turned: then that is what is wrong with it.
     fn why_unfamiliar(&self, square: &Square) -> Refusal {
-        use super::conditioning::SIDE;
         let usual = |changed: Square| self.grey_distance(&changed).against(self.decision.grey_limits) <= 1.0;
         let turned = |from: fn(usize, usize) -> (usize, usize)| -> Square {
             std::array::from_fn(|at| {

@@ -70,6 +70,44 @@ pub enum Refusal {
     Unfamiliar,
 }
 
+impl Refusal {
+    /// All names, for counting.
+    pub const NAMES: [&'static str; 13] = [
+        "colour",
+        "modality",
+        "body-part",
+        "side-view",
+        "elongated",
+        "flat",
+        "clipped",
+        "smooth",
+        "rough",
+        "negative",
+        "upside-down",
+        "on-its-side",
+        "unfamiliar",
+    ];
+
+    /// Its name in counts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::Colour => Self::NAMES[0],
+            Refusal::Modality => Self::NAMES[1],
+            Refusal::BodyPart => Self::NAMES[2],
+            Refusal::SideView => Self::NAMES[3],
+            Refusal::Elongated => Self::NAMES[4],
+            Refusal::Flat => Self::NAMES[5],
+            Refusal::Clipped => Self::NAMES[6],
+            Refusal::Smooth => Self::NAMES[7],
+            Refusal::Rough => Self::NAMES[8],
+            Refusal::Negative => Self::NAMES[9],
+            Refusal::UpsideDown => Self::NAMES[10],
+            Refusal::OnItsSide => Self::NAMES[11],
+            Refusal::Unfamiliar => Self::NAMES[12],
+        }
+    }
+}
+
 /// What a file says about its picture, as far as it says anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin<'a> {
@@ -150,6 +188,13 @@ mod tests {
         assert_eq!(check_exposure(&lines), Err(Refusal::Rough));
         let ribs = square(|row, column| 0.5 + 0.2 * (row as f32 * 0.9).sin() * (column as f32 * 0.3).cos());
         assert_eq!(check_exposure(&ribs), Ok(()));
+    }
+
+    #[test]
+    fn reasons_are_counted_apart() {
+        let names: std::collections::BTreeSet<_> = Refusal::NAMES.into_iter().collect();
+        assert_eq!(names.len(), Refusal::NAMES.len());
+        assert!(names.contains(Refusal::Unfamiliar.name()) && names.contains(Refusal::Colour.name()));
     }
 
     #[test]

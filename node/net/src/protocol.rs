@@ -49,11 +49,13 @@ pub enum Protocol {
     Records,
     /// Membership of rooms: `/metaclinic/roles/1`, requests of 64 KiB, answers of 1 MiB, 120 a minute.
     Roles,
+    /// What models a peer offers: `/metaclinic/models/1`, requests of 4 KiB, answers of 256 KiB, 30 a minute.
+    Models,
 }
 
 impl Protocol {
     /// All request protocols.
-    pub const ALL: [Self; 3] = [Self::Hello, Self::Records, Self::Roles];
+    pub const ALL: [Self; 4] = [Self::Hello, Self::Records, Self::Roles, Self::Models];
 
     /// The name that both sides agree on when a stream opens.
     pub const fn name(self) -> &'static str {
@@ -61,6 +63,7 @@ impl Protocol {
             Self::Hello => "/metaclinic/hello/1",
             Self::Records => "/metaclinic/records/1",
             Self::Roles => "/metaclinic/roles/1",
+            Self::Models => "/metaclinic/models/1",
         }
     }
 
@@ -70,6 +73,7 @@ impl Protocol {
             Self::Hello => 16 * 1024,
             Self::Records => 1024 * 1024,
             Self::Roles => 64 * 1024,
+            Self::Models => 4 * 1024,
         }
     }
 
@@ -78,6 +82,7 @@ impl Protocol {
         match self {
             Self::Hello => 16 * 1024,
             Self::Records | Self::Roles => 1024 * 1024,
+            Self::Models => 256 * 1024,
         }
     }
 
@@ -86,6 +91,7 @@ impl Protocol {
             Self::Hello => Rate { per_minute: 10, burst: 10 },
             Self::Records => Rate { per_minute: 240, burst: 120 },
             Self::Roles => Rate { per_minute: 120, burst: 30 },
+            Self::Models => Rate { per_minute: 30, burst: 10 },
         }
     }
 

@@ -3,6 +3,7 @@
 mod ecg;
 mod glucose;
 mod image;
+mod opinion;
 mod risk;
 mod stream;
 

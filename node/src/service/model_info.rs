@@ -11,6 +11,8 @@ pub(super) fn model_info(card: &ModelCard, backend: Backend) -> ModelInfo {
         version: card.about.version.clone(),
         weights_sha256: card.figures.weights_sha256.clone(),
         backend: backend.name().to_owned(),
+        source: "built-in".to_owned(),
+        author: None,
         limits: card.about.limits.clone(),
     }
 }

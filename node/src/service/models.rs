@@ -4,7 +4,16 @@
 #[cfg(feature = "train")]
 pub(crate) mod unfinished;
 
+pub(crate) mod answers;
+mod compare;
+mod drift;
 pub(crate) mod fetched;
+mod in_use;
+mod install;
+mod offers;
+mod package;
+mod shadow;
+mod state;
 pub(crate) mod work;
 
 use std::path::Path;
@@ -22,6 +31,12 @@ use super::ecg;
 use super::problem::{Problem, Tried};
 use super::risk::LabelledPeople;
 use super::xray::LabelledXrays;
+
+pub(crate) use answers::Answered;
+pub(crate) use drift::Ended;
+pub(crate) use in_use::{Chosen, InUse, Reader};
+pub(crate) use shadow::Run;
+pub(crate) use state::{Models, Opened};
 
 /// Hears how many steps of how many are done.
 pub(crate) type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -119,6 +134,24 @@ impl DataSet {
         }
     }
 
+    /// How far cases lie out that the weights never saw, and the limit that follows.
+    ///
+    /// # Errors
+    /// [`Problem`] for a model that chooses its limits while it learns.
+    #[cfg(feature = "train")]
+    pub(crate) fn novelty(
+        &self,
+        model: &Model,
+        progress: Progress<'_>,
+    ) -> Result<inference::ecg::Novelty, Problem> {
+        let DataSet::Ecg(recordings) = self else {
+            return Err(Problem::wrong_use("only the ECG model takes a limit after learning"));
+        };
+        let model = EcgModel::load(model, Backend::default()).tried("read the model")?;
+        inference::ecg::Novelty::of(&model, recordings, progress)
+            .ok_or_else(|| Problem::failed("there is no unpaced recording to choose a limit on"))
+    }
+
     /// Learns weights anew.
     ///
     /// # Errors
@@ -163,30 +196,45 @@ fn train_xray(images: &LabelledXrays, training: &Training<'_>) -> Result<Trained
     Ok(Trained { weights: learned.weights, decision, curves: vec![curve] })
 }
 
-/// Models that are read once, for each backend that is asked for.
-pub(crate) struct ModelCache<M>(Mutex<Vec<(Backend, Arc<M>)>>);
+/// Networks kept in memory: each model in use and the one beside it, with some to spare.
+const MAX_LOADED: usize = 4;
+
+/// One network, by what it was loaded from.
+type Loaded<M> = (Backend, [u8; 32], Arc<M>);
+
+/// Networks that are loaded once for each model and backend that is asked for, the latest kept.
+pub(crate) struct ModelCache<M>(Mutex<Vec<Loaded<M>>>);
 
 impl<M> ModelCache<M> {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// The model for a backend, read now if nobody asked before.
+    /// The network of a model, loaded now if nobody asked before.
     ///
     /// # Errors
     /// [`Problem`] when it cannot be read.
     pub(crate) fn get(
         &self,
+        chosen: &Chosen,
         backend: Backend,
-        read: impl FnOnce(Backend) -> Result<M, ModelError>,
-    ) -> Result<Arc<M>, Problem> {
-        let mut models = super::lock(&self.0);
-        if let Some((_, model)) = models.iter().find(|(other, _)| *other == backend) {
-            return Ok(Arc::clone(model));
-        }
-        let model = Arc::new(read(backend).tried("read the model")?);
-        models.push((backend, Arc::clone(&model)));
-        Ok(model)
+        load: impl FnOnce(&Model, Backend) -> Result<M, ModelError>,
+    ) -> Result<Reader<M>, Problem> {
+        let digest = chosen.digest();
+        let mut loaded = super::lock(&self.0);
+        let known = loaded.iter().find(|(other, name, _)| *other == backend && *name == digest);
+        let network = match known {
+            Some((_, _, network)) => Arc::clone(network),
+            None => {
+                let network = Arc::new(load(&chosen.model, backend).tried("read the model")?);
+                if loaded.len() >= MAX_LOADED {
+                    loaded.remove(0);
+                }
+                loaded.push((backend, digest, Arc::clone(&network)));
+                network
+            }
+        };
+        Ok(Reader { network, chosen: chosen.clone(), backend })
     }
 }
 

@@ -213,7 +213,7 @@ impl Node {
             version: HELLO_VERSION,
             card: self.own_card(),
             revocations: read(&self.consents).authority.revocation_epoch(),
-            features: ["records/1", "roles/1", "room-sync/1"].map(str::to_owned).to_vec(),
+            features: ["records/1", "roles/1", "room-sync/1", "models/1"].map(str::to_owned).to_vec(),
             clock: clock::now(),
         }
     }
@@ -315,6 +315,7 @@ impl Node {
             }
             Protocol::Records => reply(request, move |body| node.answer_records(&peer, body)).await,
             Protocol::Roles => reply(request, move |body| node.answer_roles(&peer, body)).await,
+            Protocol::Models => reply(request, move |body| node.answer_models(&peer, body)).await,
         }
     }
 }

@@ -16,14 +16,15 @@ use inference::{Backend, Model, sha256};
 use jiff::civil::Date;
 use keys::AuditAction;
 
-use super::models::ModelCache;
+use super::model_info::model_info;
 use super::models::work::ModelWork;
+use super::models::{Chosen, ModelCache};
 use super::problem::{Problem, Tried};
 use super::records::parse_source;
 use super::{Node, audit, blocking};
 use crate::api::types::{
-    ModelInfo, Risk, RiskAnswer, RiskConfirmRequest, RiskConfirmed, RiskExplanation, RiskMissing, RiskPart,
-    RiskReport, RiskRequest, RiskSetAside, RiskValue,
+    Risk, RiskAnswer, RiskConfirmRequest, RiskConfirmed, RiskExplanation, RiskMissing, RiskPart, RiskReport,
+    RiskRequest, RiskSetAside, RiskValue,
 };
 use crate::clock;
 use gathering::{Gathered, SetAside, Told};
@@ -68,8 +69,9 @@ impl RiskReader {
         let model = Model::named(name).map_err(|_| unknown())?;
         let place =
             RISK_MODELS.iter().position(|known| *known == model.card.about.name).ok_or_else(unknown)?;
-        let read = MODELS[place].get(Backend::default(), |backend| RiskModel::of(&model, backend))?;
-        Ok(RiskReader { card: model.card, model: read })
+        let chosen = Chosen::built_in(RISK_MODELS[place])?;
+        let read = MODELS[place].get(&chosen, Backend::default(), RiskModel::of)?;
+        Ok(RiskReader { card: model.card, model: read.network })
     }
 
     /// What it asks for.
@@ -170,7 +172,7 @@ impl RiskReader {
             source: source.clone(),
             reason: reason.clone(),
         };
-        let (about, figures) = (&self.card.about, &self.card.figures);
+        let about = &self.card.about;
         RiskReport {
             refused: None,
             risks: Vec::new(),
@@ -189,13 +191,7 @@ impl RiskReader {
             values: person.told.iter().filter_map(value).collect(),
             set_aside: person.set_aside.iter().map(aside).collect(),
             ignored: person.ignored.iter().take(MAX_IGNORED).cloned().collect(),
-            model: ModelInfo {
-                name: about.name.clone(),
-                version: about.version.clone(),
-                weights_sha256: figures.weights_sha256.clone(),
-                backend: Backend::default().name().to_owned(),
-                limits: about.limits.clone(),
-            },
+            model: model_info(&self.card, Backend::default()),
             advice: about.safety.clone(),
             digest: String::new(),
         }

@@ -3,19 +3,20 @@
 
 mod labelled;
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
-use inference::xray::{GrayImage, Origin, Overlay, Refusal, XRAY_MODEL, XrayModel};
-use inference::{Backend, Model};
-use keys::AuditAction;
+use inference::Backend;
+use inference::xray::{GrayImage, Origin, Overlay, Refusal, XRAY_MODEL, XrayFinding, XrayModel};
+use keys::{AuditAction, RecordId};
 use records::image::{self, ImageRead};
 use serde_json::Value;
 
-use super::model_info::model_info;
-use super::models::ModelCache;
 use super::models::work::{ModelWork, Wanted};
+use super::models::{Answered, Chosen, Ended, InUse, ModelCache, Reader, Run};
 use super::problem::{Problem, Tried};
 use super::records::{no_such_resource, parse_source};
 use super::{Node, audit, blocking};
@@ -55,8 +56,70 @@ impl Node {
         let mut event = audit::event(clock::now(), AuditAction::Read, 1);
         event.1.object = Some(*id.as_bytes());
         self.note(vec![event])?;
-        ModelWork::shared().run(move |wanted| diagnose(&bytes, backend, request.explain, wanted)).await
+        let in_use = self.in_use(XRAY_MODEL).await?;
+        let node = Arc::clone(self);
+        let read = move |wanted: &Wanted| node.answer_image(id, &bytes, backend, &in_use, &request, wanted);
+        ModelWork::shared().run(read).await
     }
+
+    /// Reads with the model in use, and with the one beside it; the answer is that of the one in use.
+    fn answer_image(
+        &self,
+        record: RecordId,
+        bytes: &[u8],
+        backend: Backend,
+        in_use: &InUse,
+        request: &ImageRequest,
+        wanted: &Wanted,
+    ) -> Result<ImageAnswer, Problem> {
+        let reader = MODELS.get(&in_use.active, backend, XrayModel::of)?;
+        let Read { mut answer, image, finding, took } = read(bytes, &reader, request.explain, wanted)?;
+        let output = serde_json::to_vec(&answer.report).tried("write the result")?;
+        let ended = Ended {
+            refused: finding.as_ref().err().map(|refusal| refusal.name()),
+            novelty: finding.as_ref().ok().map(|finding| finding.novelty),
+        };
+        let (input, output, model) = (bytes, &output[..], &answer.report.model);
+        let answered = Answered { model, record, input, output, ended };
+        let opinion = self.note_answer(&answered, request.opinion.as_ref())?;
+        answer.report.opinion = opinion;
+        // What the file itself says is refused before any model is asked.
+        if let (Some(shadow), Ok(image)) = (&in_use.shadow, &image) {
+            // Nothing that a new model does may keep the answer back.
+            let beside = AssertUnwindSafe(|| -> Option<_> {
+                let reader = MODELS.get(shadow, backend, XrayModel::of).ok()?;
+                let started = Instant::now();
+                Some((reader.network.read(image), started.elapsed()))
+            });
+            let beside = std::panic::catch_unwind(beside).ok().flatten();
+            let times = [took, beside.as_ref().map_or(Duration::ZERO, |(_, took)| *took)];
+            let run = Run::of_xray(&finding, beside.as_ref().map(|(finding, _)| finding), times);
+            self.note_shadow(XRAY_MODEL, &shadow.digest(), &run);
+        }
+        Ok(answer)
+    }
+}
+
+/// The networks of this process.
+static MODELS: ModelCache<XrayModel> = ModelCache::new();
+
+/// A network that reads chest radiographs.
+type XrayReader = Reader<XrayModel>;
+
+/// The compiled-in model, for pictures that belong to no home.
+///
+/// # Errors
+/// [`Problem`] when it cannot be read.
+pub(crate) fn built_in(backend: Backend) -> Result<XrayReader, Problem> {
+    MODELS.get(&Chosen::built_in(XRAY_MODEL)?, backend, XrayModel::of)
+}
+
+/// A picture that was read, with what is needed to read it again beside.
+struct Read {
+    answer: ImageAnswer,
+    image: Result<GrayImage, Refusal>,
+    finding: Result<XrayFinding, Refusal>,
+    took: Duration,
 }
 
 /// The first inline PNG, JPEG or DICOM of a resource.
@@ -98,46 +161,43 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
 /// [`Problem`] when the file is malformed.
 pub(crate) fn diagnose(
     bytes: &[u8],
-    backend: Backend,
+    reader: &XrayReader,
     explain: bool,
     wanted: &Wanted,
 ) -> Result<ImageAnswer, Problem> {
-    let read = image::read(bytes)
-        .map_err(|error| Problem::failed("cannot read the picture").because(error).next(FORMATS))?;
-    let model = model(backend)?;
-    let mut report = report(&read, backend)?;
-    let judged = admit(read).and_then(|image| Ok((model.read(&image)?, image)));
-    let (finding, image) = match judged {
-        Ok(judged) => judged,
-        Err(refusal) => {
-            report.refused = Some(refusal.to_string());
-            return Ok(ImageAnswer { report, overlay: None });
-        }
-    };
-    report.findings.push(ImageFinding {
-        code: PNEUMONIA.to_owned(),
-        label: "Pneumonia".to_owned(),
-        probability: finding.probability,
-    });
-    report.novelty = Some(finding.novelty);
-    let mut overlay = None;
-    if explain
-        && wanted.still()
-        && let Ok(saliency) = model.explain(&image)
-    {
-        let Overlay { width, height, rgba } = saliency.over(&image, OVERLAY_SIDE);
-        overlay = Some(
-            crate::picture::rgba_png(width as u32, height as u32, &rgba).tried("draw what spoke for it")?,
-        );
-        report.explanation = Some(explanation(saliency.values()));
-    }
-    Ok(ImageAnswer { report, overlay: overlay.map(|png| BASE64.encode(&png)) })
+    Ok(read(bytes, reader, explain, wanted)?.answer)
 }
 
-/// The model of a backend, loaded once in a process.
-fn model(backend: Backend) -> Result<Arc<XrayModel>, Problem> {
-    static MODELS: ModelCache<XrayModel> = ModelCache::new();
-    MODELS.get(backend, |backend| XrayModel::of(&Model::named(XRAY_MODEL)?, backend))
+fn read(bytes: &[u8], reader: &XrayReader, explain: bool, wanted: &Wanted) -> Result<Read, Problem> {
+    let read = image::read(bytes)
+        .map_err(|error| Problem::failed("cannot read the picture").because(error).next(FORMATS))?;
+    let mut report = report(&read, reader);
+    let image = admit(read);
+    let started = Instant::now();
+    let finding = image.as_ref().map_err(|refusal| *refusal).and_then(|image| reader.network.read(image));
+    let took = started.elapsed();
+    let mut overlay = None;
+    match (&finding, &image) {
+        (Ok(finding), Ok(image)) => {
+            report.findings.push(ImageFinding {
+                code: PNEUMONIA.to_owned(),
+                label: "Pneumonia".to_owned(),
+                probability: finding.probability,
+            });
+            report.novelty = Some(finding.novelty);
+            if explain
+                && wanted.still()
+                && let Ok(saliency) = reader.network.explain(image)
+            {
+                let Overlay { width, height, rgba } = saliency.over(image, OVERLAY_SIDE);
+                let png = crate::picture::rgba_png(width as u32, height as u32, &rgba);
+                overlay = Some(BASE64.encode(&png.tried("draw what spoke for it")?));
+                report.explanation = Some(explanation(saliency.values()));
+            }
+        }
+        (Err(refusal), _) | (_, Err(refusal)) => report.refused = Some(refusal.to_string()),
+    }
+    Ok(Read { answer: ImageAnswer { report, overlay }, image, finding, took })
 }
 
 /// The grey values, unless the file says that it is something else.
@@ -152,9 +212,8 @@ fn admit(read: ImageRead) -> Result<GrayImage, Refusal> {
     GrayImage::new(read.width, read.height, read.luminance).map_err(|_| Refusal::Unfamiliar)
 }
 
-fn report(read: &ImageRead, backend: Backend) -> Result<ImageReport, Problem> {
-    let card = Model::named(XRAY_MODEL).tried("read the card of the model")?.card;
-    Ok(ImageReport {
+fn report(read: &ImageRead, reader: &XrayReader) -> ImageReport {
+    ImageReport {
         refused: None,
         format: read.format.to_string(),
         width: read.width,
@@ -163,9 +222,10 @@ fn report(read: &ImageRead, backend: Backend) -> Result<ImageReport, Problem> {
         findings: Vec::new(),
         novelty: None,
         explanation: None,
-        model: model_info(&card, backend),
-        advice: card.about.safety,
-    })
+        model: reader.info(),
+        advice: reader.advice(),
+        opinion: None,
+    }
 }
 
 /// The places that spoke most for pneumonia.

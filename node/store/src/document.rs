@@ -23,6 +23,12 @@ pub enum DocumentKind {
     Setting = 5,
     /// How far a member of a room was when it last held the same.
     RoomStep = 6,
+    /// Which packages of a model lie here, and which is in use.
+    Model = 7,
+    /// What a model did on one day, as counts.
+    ModelDay = 8,
+    /// What a model answered about a record, and what a person thought of it.
+    ModelAnswer = 9,
 }
 
 /// Bytes that the names of all documents of a kind begin with.

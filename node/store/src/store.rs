@@ -230,6 +230,19 @@ impl Store {
         live.submit(write, Then::Acknowledge).map(|_| ())
     }
 
+    /// The content of one document.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is there but not as it was written.
+    pub fn document(&self, kind: DocumentKind, key: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let opened = self.opened()?;
+        let name = opened.documents.name(kind, key);
+        let Some(sealed) = opened.storage.get(Table::Documents, &name)? else { return Ok(None) };
+        let document =
+            opened.documents.open(&name, &sealed).ok_or(StoreError::Damaged { what: "document" })?;
+        Ok(Some(document.bytes))
+    }
+
     /// All documents of a kind with their keys, in no particular order.
     ///
     /// # Errors

@@ -157,7 +157,8 @@ mod learning {
             let mut values = Values::none(&fields);
             values.set(0, Some(Value::Number(x)));
             values.set(1, (!at.is_multiple_of(3)).then_some(Value::Category(y)));
-            let site = ["a", "b", "c"][at % 3 + usize::from(at.is_multiple_of(7) && at.is_multiple_of(3))].to_owned();
+            let site = ["a", "b", "c"][at % 3 + usize::from(at.is_multiple_of(7) && at.is_multiple_of(3))]
+                .to_owned();
             LabelledPerson { patient: at.to_string(), site, groups: Vec::new(), values, truth }
         };
         let people = (0..count).map(person).collect();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ModelInfo;
+use super::{ModelInfo, OpinionInfo, OpinionRequest};
 
 /// Which stored recording to read, and whether to draw it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -18,6 +18,9 @@ pub(crate) struct EcgRequest {
     pub backend: Option<String>,
     /// The stretch to draw, if any.
     pub strip: Option<StripRequest>,
+    /// What the person who looked thinks of the answer.
+    #[serde(default)]
+    pub opinion: Option<OpinionRequest>,
 }
 
 /// A stretch of a recording.
@@ -53,6 +56,8 @@ pub(crate) struct EcgReport {
     pub beats: Vec<EcgBeat>,
     /// Rate, variability, pauses and burden.
     pub rhythm: Option<EcgRhythm>,
+    /// How unlike the beats that were learned from, 0 to 1; above 1 a recording is refused.
+    pub novelty: Option<f32>,
     /// Stretches that cannot be read.
     pub unreadable: Vec<EcgStretch>,
     /// Why each beat that is not normal was given its class.
@@ -61,6 +66,8 @@ pub(crate) struct EcgReport {
     pub model: ModelInfo,
     /// What to do with this.
     pub advice: String,
+    /// What a person thinks of it, if anybody said so; records of a home only.
+    pub opinion: Option<OpinionInfo>,
 }
 
 /// A beat.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::super::{Context, output, pictures, records, room};
+use super::opinion::{self, OpinionArgs};
 use super::reference;
 use super::stream::{self, Lines};
 use crate::api::types::{EcgAnswer, EcgReport, EcgRequest, Place, RoomChanged, RoomRequest, StripRequest};
 use crate::service::ecg;
-use crate::service::models::work::ModelWork;
+use crate::service::models::work::{ModelWork, Wanted};
 use crate::service::problem::{Problem, Tried};
 
 /// A finding in a room hangs at the monitor unless somebody says otherwise.
@@ -40,6 +41,8 @@ pub(in crate::cli) struct EcgArgs {
     room: Option<String>,
     #[command(flatten)]
     place: OptionalPlace,
+    #[command(flatten)]
+    opinion: OpinionArgs,
     /// What the model computes with, flex unless said otherwise
     #[arg(long, value_name = "BACKEND")]
     backend: Option<String>,
@@ -84,17 +87,20 @@ pub(super) async fn run(context: &Context, args: EcgArgs) -> Result<(), Problem>
                 .with_client(async |client| {
                     let source = records::named(client, args.from.as_deref()).await?;
                     let backend = args.backend.clone();
-                    let request = EcgRequest { resource_type, id, source, backend, strip: wanted };
+                    let opinion = args.opinion.request();
+                    let request = EcgRequest { resource_type, id, source, backend, strip: wanted, opinion };
                     client.post::<EcgAnswer>("/api/v1/diagnose/ecg", &request).await
                 })
                 .await?
         }
         None => {
+            args.opinion.none_about_files()?;
             let backend = ecg::parse_backend(args.backend.as_deref())?;
             let path = PathBuf::from(&args.target);
-            ModelWork::shared()
-                .run(move |still| ecg::diagnose(&ecg::read_file(&path)?, backend, wanted, still))
-                .await?
+            let read = move |still: &Wanted| {
+                ecg::diagnose(&ecg::read_file(&path)?, &ecg::built_in(backend)?, wanted, still)
+            };
+            ModelWork::shared().run(read).await?
         }
     };
     let EcgAnswer { report, svg } = answer;
@@ -211,6 +217,7 @@ fn show(
     if let Some(posted) = posted {
         output::line(&format!("Posted into the room as {}", posted.id));
     }
+    opinion::show(report.opinion.as_ref());
     output::line(&format!(
         "\nModel {} {} (weights {}…): research software, not a medical device, no diagnosis. Card and limits: metaclinic \
          models show {}",

@@ -7,9 +7,10 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use super::super::{Context, output, records};
+use super::opinion::{self, OpinionArgs};
 use super::reference;
 use crate::api::types::{ImageAnswer, ImageReport, ImageRequest};
-use crate::service::models::work::ModelWork;
+use crate::service::models::work::{ModelWork, Wanted};
 use crate::service::problem::{Problem, Tried};
 use crate::service::{ecg, xray};
 
@@ -24,6 +25,8 @@ pub(in crate::cli) struct ImageArgs {
     /// Show what spoke for it: places, and with one picture as a .png file of this name
     #[arg(long, value_name = "FILE.png", num_args = 0..=1)]
     saliency: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    opinion: OpinionArgs,
     /// What the model computes with, flex unless said otherwise
     #[arg(long, value_name = "BACKEND")]
     backend: Option<String>,
@@ -37,6 +40,9 @@ pub(super) async fn run(context: &Context, args: ImageArgs) -> Result<(), Proble
             return Err(Problem::wrong_use("what spoke for it is drawn as one .png file, of one picture")
                 .next("e.g. metaclinic diagnose image chest.png --saliency chest-why.png"));
         }
+    }
+    if args.opinion.request().is_some() && args.targets.len() > 1 {
+        return Err(Problem::wrong_use("an opinion is about one picture").next("name one record at a time"));
     }
     let mut failed = None;
     for target in &args.targets {
@@ -67,17 +73,20 @@ async fn one(context: &Context, args: &ImageArgs, target: &str) -> Result<ImageA
                 .with_client(async |client| {
                     let source = records::named(client, args.from.as_deref()).await?;
                     let backend = args.backend.clone();
-                    let request = ImageRequest { resource_type, id, source, backend, explain };
+                    let opinion = args.opinion.request();
+                    let request = ImageRequest { resource_type, id, source, backend, explain, opinion };
                     client.post::<ImageAnswer>("/api/v1/diagnose/image", &request).await
                 })
                 .await
         }
         None => {
+            args.opinion.none_about_files()?;
             let backend = ecg::parse_backend(args.backend.as_deref())?;
             let path = PathBuf::from(target);
-            ModelWork::shared()
-                .run(move |wanted| xray::diagnose(&xray::read_file(&path)?, backend, explain, wanted))
-                .await
+            let read = move |wanted: &Wanted| {
+                xray::diagnose(&xray::read_file(&path)?, &xray::built_in(backend)?, explain, wanted)
+            };
+            ModelWork::shared().run(read).await
         }
     }
 }
@@ -137,6 +146,7 @@ fn words(target: &str, report: &ImageReport) {
             .collect();
         output::line(&format!("What spoke most for it: {}.", places.join("; ")));
     }
+    opinion::show(report.opinion.as_ref());
     output::line(&format!(
         "Model {} {} (weights {}…): research software, not a medical device, no diagnosis. Card and limits: metaclinic \
          models show {}",

@@ -23,7 +23,8 @@ pub(crate) struct TrainArgs {
     /// Folder with the labelled data set (ecg: NAME.hea, signal files, NAME.atr; risks: the tables of the card)
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Folder for weights.bpk, figures.toml and curves.svg; in the sources that is inference/models/NAME
+    /// Folder for weights.bpk, figures.toml and curves.svg, and for about.toml if there is none; in the sources that is
+    /// inference/models/NAME
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Go on with the training of the same model, data and seed that was broken off
@@ -40,15 +41,20 @@ pub(crate) struct TrainArgs {
 pub(super) async fn run(context: &Context, args: TrainArgs) -> Result<(), Problem> {
     let about = About::named(&args.name).map_err(|error| unknown(&args.name, error))?;
     let out = args.out.clone();
+    let words = toml::to_string(&about).tried("write the card")?;
     let Learned { figures, weights, curves } = blocking(move || learn(&args, about)).await?;
     write(&out, &figures, &weights, &curves)?;
+    if !out.join("about.toml").exists() {
+        std::fs::write(out.join("about.toml"), words).tried("write the card")?;
+    }
     if context.global.json {
         output::json(&json!({ "figures": figures, "out": out.display().to_string() }));
         return Ok(());
     }
     show_measured(&figures.measured);
     output::line(&format!(
-        "{:.0} s. Written to {}: build the program again to use them.",
+        "{:.0} s. Written to {}: build the program again to use them, or sign them with: metaclinic models publish NAME \
+         --from DIR --as-version VERSION",
         figures.seconds,
         out.display()
     ));

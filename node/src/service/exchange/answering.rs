@@ -167,7 +167,7 @@ impl Node {
             self.note_refusal(Some(*device), DenyReason::Expired);
             return false;
         }
-        if self.room_attachment_allowed(device, hash) {
+        if self.room_attachment_allowed(device, hash) || self.may_fetch_model(hash) {
             let event = audit::peer_event(&identity, AuditAction::BlobServe, None, None, 1, Outcome::Allowed);
             return self.store.audit(vec![event]).is_ok();
         }

@@ -81,6 +81,16 @@ impl Node {
         }
         let mut wanted: HashSet<[u8; 32]> = read(&self.attachments).keys().copied().collect();
         wanted.extend(read(&self.room_attachments).keys());
+        {
+            let models = read(&self.models);
+            if models.damaged {
+                tracing::warn!(
+                    "attachments are left as they are: what is stored about models cannot be read"
+                );
+                return Ok(());
+            }
+            wanted.extend(models.blobs());
+        }
         let removed = self.blobs.keep_only(&wanted).await.tried("clear the attachments")?;
         if removed > 0 {
             tracing::info!(removed, "attachments that nothing refers to are removed");
