@@ -76,9 +76,9 @@ impl<'a> Context<'a> {
     /// What the surroundings make of a clause without a phrase: another person's or past where any of its words is,
     /// else what they make of its last word.
     pub(crate) fn of_clause(&self, words: &[usize]) -> Status {
-        let mut all = words.iter().map(|at| self.status(*at, *at + 1, false, false));
-        let away = all.clone().find(|it| matches!(it, Status::OtherPerson | Status::Past));
-        away.or_else(|| all.next_back()).unwrap_or(Status::Present)
+        let all = || words.iter().map(|at| self.status(*at, *at + 1, false, false));
+        let away = all().find(|it| matches!(it, Status::OtherPerson | Status::Past));
+        away.or_else(|| all().next_back()).unwrap_or(Status::Present)
     }
 
     fn word(&self, at: usize) -> &str {

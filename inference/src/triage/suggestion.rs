@@ -193,7 +193,8 @@ mod tests {
             clauses(text, &understood).map(|(range, _)| text[range].to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(compared("My ticker hops about."), ["My ticker hops about"]);
-        assert!(compared("I am fine, but my mother had a hopping ticker.").is_empty());
+        let mother = compared("I am fine, but my mother had a hopping ticker.");
+        assert!(mother.iter().all(|it| !it.contains("mother")), "{mother:?}");
         assert!(compared("Last year my ticker hopped about.").is_empty());
         assert!(compared("我的心里像打鼓一样奇怪").is_empty());
         assert!(compared(&"ticker hops ".repeat(30)).is_empty());
