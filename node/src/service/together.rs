@@ -83,7 +83,7 @@ impl Node {
             (Kind::SelfCheck, self.read_words(&question).await?),
             (Kind::Vitals, self.read_vitals(&question, &mut rates).await?),
         ];
-        let told = reported(&enabled, found, &rates);
+        let told = reported(&enabled, &found, &rates);
         let svg = match &told.panel {
             Some(panel) if chart => Some(bars(panel).svg().tried("draw the panel")?),
             _ => None,
@@ -116,7 +116,7 @@ fn empty(enabled: &Enabled, refused: &str) -> TogetherReport {
     }
 }
 
-fn reported(enabled: &Enabled, found: [(Kind, Maybe); Kind::ALL.len()], rates: &Rates) -> Told {
+fn reported(enabled: &Enabled, found: &[(Kind, Maybe)], rates: &Rates) -> Told {
     let readings: Vec<Reading> =
         found.iter().filter_map(|(_, it)| it.as_ref().ok().map(|it| it.reading.clone())).collect();
     let put_together = panel(&readings);
