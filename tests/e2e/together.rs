@@ -166,7 +166,8 @@ fn together_an_ecg_and_vital_signs_are_read_drawn_and_told_in_words() {
     enable(&home);
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/samples");
     let header = samples.join("mitdb-208-excerpt.hea").display().to_string();
-    harness::run_json(&home, &["records", "import", &header, "--patient", "synthetic-calm"]);
+    let imported = harness::run_json(&home, &["records", "import", &header, "--patient", "synthetic-calm"]);
+    assert_eq!(imported["imported"], 1, "{imported}");
     let chart = dir.path().join("panel.svg");
     let report = together(&home, &["synthetic-calm", "--chart", &chart.display().to_string()]);
     let sources = report["sources"].as_array().expect("sources");
