@@ -9,6 +9,7 @@ mod card;
 mod chance;
 pub mod chart;
 pub mod ecg;
+pub mod fusion;
 pub mod glucose;
 pub mod measure;
 #[cfg(feature = "bench")]

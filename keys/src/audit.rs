@@ -77,6 +77,8 @@ pub enum AuditAction {
     ModelRollback,
     /// A person agreed or disagreed with what a model answered.
     ModelOpinion,
+    /// Putting readings of one patient together was enabled (count 1) or disabled (count 0).
+    FusionSwitch,
 }
 
 /// How it ended.

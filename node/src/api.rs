@@ -63,6 +63,8 @@ pub(crate) enum Transport {
         diagnose::risk,
         diagnose::confirm_risk,
         diagnose::glucose,
+        diagnose::together,
+        diagnose::switch_together,
         analyze::panel,
         analyze::series,
         models::list,
@@ -117,6 +119,8 @@ pub(crate) fn router(node: Arc<Node>, transport: Transport) -> Router {
         .route("/diagnose/risk", post(diagnose::risk))
         .route("/diagnose/risk/confirm", post(diagnose::confirm_risk))
         .route("/diagnose/glucose", post(diagnose::glucose))
+        .route("/diagnose/together", post(diagnose::together))
+        .route("/diagnose/together/switch", post(diagnose::switch_together))
         .route("/analyze/panel", post(analyze::panel))
         .route("/analyze/series", post(analyze::series))
         .route("/models", get(models::list))

@@ -21,6 +21,7 @@ pub(crate) mod records;
 pub(crate) mod risk;
 pub(crate) mod rooms;
 pub(crate) mod suggestions;
+pub(crate) mod together;
 mod vectors;
 pub(crate) mod xray;
 

@@ -28,5 +28,6 @@ mod rooms;
 mod socket;
 mod tampered;
 mod tickets;
+mod together;
 mod triage;
 mod updates;

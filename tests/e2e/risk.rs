@@ -138,7 +138,8 @@ fn wrong_use_says_the_next_step_and_never_the_value() {
     }
 }
 
-fn day(offset: i64) -> String {
+/// A day so many days from today.
+pub(crate) fn day(offset: i64) -> String {
     let days = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |it| i64::try_from(it.as_secs() / 86_400).unwrap_or(0))

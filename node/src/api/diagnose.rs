@@ -8,9 +8,10 @@ use axum::extract::State;
 use super::reply::{ApiError, Input};
 use super::types::{
     EcgAnswer, EcgRequest, GlucoseAnswer, GlucoseRequest, ImageAnswer, ImageRequest, RiskAnswer,
-    RiskConfirmRequest, RiskConfirmed, RiskRequest,
+    RiskConfirmRequest, RiskConfirmed, RiskRequest, TogetherAnswer, TogetherRequest, TogetherSwitch,
+    TogetherSwitched,
 };
-use crate::service::Node;
+use crate::service::{Node, blocking};
 
 /// Reads a stored ECG with the model on this device.
 #[utoipa::path(post, path = "/api/v1/diagnose/ecg", request_body = EcgRequest,
@@ -59,4 +60,24 @@ pub(super) async fn glucose(
     Input(request): Input<GlucoseRequest>,
 ) -> Result<Json<GlucoseAnswer>, ApiError> {
     Ok(Json(node.diagnose_glucose(request).await?))
+}
+
+/// Puts the readings of a stored patient together, each with its share, age and uncertainty; off until it is enabled.
+#[utoipa::path(post, path = "/api/v1/diagnose/together", request_body = TogetherRequest,
+    responses((status = 200, body = TogetherAnswer), (status = 403), (status = 404)))]
+pub(super) async fn together(
+    State(node): State<Arc<Node>>,
+    Input(request): Input<TogetherRequest>,
+) -> Result<Json<TogetherAnswer>, ApiError> {
+    Ok(Json(node.diagnose_together(request).await?))
+}
+
+/// Enables or disables that readings are put together; only in a clinic's home.
+#[utoipa::path(post, path = "/api/v1/diagnose/together/switch", request_body = TogetherSwitch,
+    responses((status = 200, body = TogetherSwitched), (status = 403)))]
+pub(super) async fn switch_together(
+    State(node): State<Arc<Node>>,
+    Input(request): Input<TogetherSwitch>,
+) -> Result<Json<TogetherSwitched>, ApiError> {
+    Ok(Json(blocking(move || node.switch_together(&request)).await?))
 }

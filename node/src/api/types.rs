@@ -7,6 +7,7 @@ mod images;
 mod models;
 mod risk;
 mod rooms;
+mod together;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ pub(crate) use images::*;
 pub(crate) use models::*;
 pub(crate) use risk::*;
 pub(crate) use rooms::*;
+pub(crate) use together::*;
 
 /// Why a call was not answered. The CLI turns `kind` into its exit code and prints the rest.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -6,6 +6,7 @@ mod image;
 mod opinion;
 mod risk;
 mod stream;
+mod together;
 
 use clap::Subcommand;
 
@@ -35,6 +36,12 @@ pub(super) enum DiagnoseCommand {
     /// Research software, not a medical device, and no alarm: it never replaces a finger prick, the monitor's own alarms or
     /// your plan, and says nothing of doses. Somebody who is confused or does not wake up: call the local emergency number.
     Glucose(glucose::GlucoseArgs),
+    /// Put ECG, picture, risk, glucose, self-check and vital signs of one patient together, each with its share and age
+    ///
+    /// Research software, not a medical device: an untrained combination that nobody has measured, and no probability of any
+    /// disease. Off until a clinician enables it; only in a clinic's home. With chest pain, fainting or breathlessness call the
+    /// local emergency number.
+    Together(together::TogetherArgs),
 }
 
 pub(super) async fn run(context: &Context, command: DiagnoseCommand) -> Result<(), Problem> {
@@ -43,6 +50,7 @@ pub(super) async fn run(context: &Context, command: DiagnoseCommand) -> Result<(
         DiagnoseCommand::Image(args) => image::run(context, args).await,
         DiagnoseCommand::Risk(args) => risk::run(context, args).await,
         DiagnoseCommand::Glucose(args) => glucose::run(context, args).await,
+        DiagnoseCommand::Together(args) => together::run(context, args).await,
     }
 }
 

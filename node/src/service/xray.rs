@@ -123,7 +123,7 @@ struct Read {
 }
 
 /// The first inline PNG, JPEG or DICOM of a resource.
-fn inline_picture(resource: &Value) -> Option<Vec<u8>> {
+pub(super) fn inline_picture(resource: &Value) -> Option<Vec<u8>> {
     let attachments: Vec<&Value> = match resource["resourceType"].as_str()? {
         "Binary" => vec![resource],
         "Media" => vec![&resource["content"]],

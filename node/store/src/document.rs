@@ -29,6 +29,8 @@ pub enum DocumentKind {
     ModelDay = 8,
     /// What a model answered about a record, and what a person thought of it.
     ModelAnswer = 9,
+    /// Who enabled that readings of one patient are put together.
+    Fusion = 10,
 }
 
 /// Bytes that the names of all documents of a kind begin with.
