@@ -149,13 +149,17 @@ fn a_clinic_publishes_and_another_fetches_approves_runs_beside_activates_and_rol
     fails(&harness::run_cli(&clinic, &["models", "fetch", ECG, "--from", "author"]), 3, "not offered");
     let fetched = harness::run_json(&clinic, &["models", "fetch", XRAY, "--from", "author"]);
     assert_eq!(fetched["version"], NEW);
-    assert_eq!(in_use(&clinic, XRAY), ("1".into(), "built-in".into()), "fetched is not in use");
+    assert_eq!(in_use(&clinic, XRAY), (version(XRAY), "built-in".into()), "fetched is not in use");
 
     import_picture(&clinic);
     let before = diagnosed(&clinic);
     fails(&harness::run_cli(&clinic, &["--json", "models", "install", XRAY]), 2, "--approve");
     let here = harness::run_json(&clinic, &["models", "install", XRAY, "--approve"]);
-    assert_eq!((&here["version"], &here["packages"][0]["state"]), (&json!("1"), &json!("shadow")), "{here}");
+    assert_eq!(
+        (&here["version"], &here["packages"][0]["state"]),
+        (&json!(version(XRAY)), &json!("shadow")),
+        "{here}"
+    );
     // From here on the author's node is not needed: all that follows works with the network down.
     drop(daemon);
     let beside = diagnosed(&clinic);
@@ -183,7 +187,7 @@ fn a_clinic_publishes_and_another_fetches_approves_runs_beside_activates_and_rol
     assert_eq!(harness::run_json(&clinic, &["models", "show", XRAY])["about"]["version"], NEW);
 
     let back = harness::run_json(&clinic, &["models", "rollback", XRAY]);
-    assert_eq!((&back["version"], &back["source"]), (&json!("1"), &json!("built-in")));
+    assert_eq!((&back["version"], &back["source"]), (&json!(version(XRAY)), &json!("built-in")));
     assert_eq!(diagnosed(&clinic), before);
     fails(&harness::run_cli(&clinic, &["models", "rollback", XRAY]), 2, "built-in");
     let trail = harness::run_json(&clinic, &["audit", "show"])["entries"].to_string();
@@ -201,7 +205,7 @@ fn what_is_not_what_its_author_signed_is_refused_and_changes_nothing() {
     let good = package(&author, ECG, |_, _| {});
     let refused = |bytes: &[u8], words: &str| {
         fails(&install(&home, ECG, bytes, Some(&author), &[]), 1, words);
-        assert_eq!(in_use(&home, ECG), ("1".into(), "built-in".into()), "{words}");
+        assert_eq!(in_use(&home, ECG), (version(ECG), "built-in".into()), "{words}");
     };
 
     // A wrong signature: the author's words, somebody else's pen.
@@ -328,13 +332,14 @@ fn a_kill_in_the_middle_of_an_install_leaves_the_old_model_or_the_new_one() {
         // It may have ended already.
         let _ = child.kill();
         let _ = child.wait();
-        let (version, source) = in_use(&home, XRAY);
+        let (now, source) = in_use(&home, XRAY);
         assert!(
-            [("1", "built-in"), (NEW, "installed")].contains(&(version.as_str(), source.as_str())),
-            "{version} {source}"
+            [(version(XRAY).as_str(), "built-in"), (NEW, "installed")]
+                .contains(&(now.as_str(), source.as_str())),
+            "{now} {source}"
         );
         let report = diagnosed(&home);
-        assert_eq!(report["model"]["version"], version, "what is listed is what answers");
+        assert_eq!(report["model"]["version"], now, "what is listed is what answers");
         assert!(report["findings"][0]["probability"].as_f64().is_some_and(|it| it > 0.5), "{report}");
         if source == "installed" {
             let _ = harness::run_json(&home, &["models", "rollback", XRAY]);
@@ -434,7 +439,7 @@ fn a_hostile_author_is_refused_before_a_byte_of_the_package_is_fetched() {
     // And as one who asks: garbage, another version, more than a request has.
     assert!(hostile.refused(MODELS, b"garbage").contains("malformed"));
     assert!(hostile.send(MODELS, &claim(1 << 30)).len() < 300);
-    assert_eq!(in_use(&clinic.home, ECG), ("1".into(), "built-in".into()));
+    assert_eq!(in_use(&clinic.home, ECG), (version(ECG), "built-in".into()));
     let listed = harness::run_json(&clinic.home, &["models", "list"]);
     assert!(!listed.to_string().contains("candidate"), "{listed}");
     let trail = clinic.end();

@@ -13,6 +13,9 @@ use crate::service::blocking;
 use crate::service::models::stored_with;
 use crate::service::problem::{Problem, Tried};
 
+/// Rows of a precision: what comes first is what a model is judged by.
+const MOST_ROWS: usize = 3;
+
 #[derive(Args)]
 pub(crate) struct CompressArgs {
     /// Name of the model
@@ -63,17 +66,18 @@ fn find(args: &CompressArgs, model: Model) -> Result<Found, Problem> {
     for precision in Precision::ALL {
         let stored = stored_with(&model, precision)?;
         let measured = measure(&data, &stored, Backend::default())?.measured;
-        if let Some(first) = measured.tables.first() {
-            // The first row is what the model is judged by.
-            let row = first.rows.first().map(|row| row.values.clone()).unwrap_or_default();
-            table.measures = first.measures.clone();
+        let ranked = measured.tables.iter().find(|table| table.measures.iter().any(|it| it == "AUROC"));
+        // Without it only the first row is the model's own; others are what it is compared with.
+        let rows = if ranked.is_some() { MOST_ROWS } else { 1 };
+        if let Some(told) = ranked.or(measured.tables.first()) {
+            table.measures = told.measures.clone();
             table.measures.push("calibration error".to_owned());
-            let values = row.into_iter().chain([Cell::of(measured.calibration.error)]).collect();
-            table.rows.push(TableRow {
-                name: precision.to_string(),
+            let row = |row: &TableRow| TableRow {
+                name: format!("{precision}: {}", row.name),
                 counts: vec![stored.weights.len()],
-                values,
-            });
+                values: row.values.iter().copied().chain([Cell::of(measured.calibration.error)]).collect(),
+            };
+            table.rows.extend(told.rows.iter().take(rows).map(row));
         }
         if args.to == Some(precision) {
             wanted = Some((stored, measured));
