@@ -133,7 +133,7 @@ fn what_is_no_chest_radiograph_is_refused_as_far_as_can_be() {
         let (x, y) = (chance() - 0.5, chance() - 0.5);
         made(|row, column| 0.5 + (x * (column as f32 - 13.5) + y * (row as f32 - 13.5)) / 14.0)
     });
-    check("gradients", gradients.collect(), 1.0);
+    check("gradients", gradients.collect(), LEAST[4]);
     let pages = (0..100).map(|_| {
         let mut line = Vec::new();
         for _ in 0..SIDE * SIDE {
@@ -159,7 +159,7 @@ fn what_is_no_chest_radiograph_is_refused_as_far_as_can_be() {
 }
 
 /// The least share of pictures of a kind that must be refused: what was seen, rounded down.
-const LEAST: [f64; 4] = [0.95, 0.2, 0.9, 0.8];
+const LEAST: [f64; 5] = [0.95, 0.25, 0.9, 0.8, 0.9];
 
 #[test]
 fn an_explanation_is_a_map_and_a_picture() {
