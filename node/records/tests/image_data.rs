@@ -42,13 +42,6 @@ fn every_dicom_file_reads_or_says_why_not() {
                     "{name}: {image:?}, {} frames, {:?}, colour {}, mean {mean:.3}",
                     image.frames, image.modality, image.colour
                 );
-                if let Some(dir) = std::env::var_os("IMG_DUMP") {
-                    let mut b =
-                        format!("{} {} {} {:?}\n", image.width, image.height, image.colour, image.modality)
-                            .into_bytes();
-                    b.extend(image.luminance.iter().flat_map(|v| v.to_le_bytes()));
-                    fs::write(Path::new(&dir).join(&name), b).unwrap();
-                }
                 read_files.insert(name, image);
             }
             Err(error) => {
@@ -57,5 +50,7 @@ fn every_dicom_file_reads_or_says_why_not() {
             }
         }
     }
-    assert_eq!((read_files.len(), refused.len()), (0, 0));
+    // Those that are not read hold no picture, are broken on purpose, or are packed or deep in a way that is named.
+    assert!(read_files.len() >= 64, "{} read, {} refused", read_files.len(), refused.len());
+    assert!(refused.values().all(|error| !error.to_string().is_empty()));
 }
