@@ -9,6 +9,10 @@
 //! lie in it too: reading makes that part durable first, and every try ends in the same error until the database is
 //! opened again. Nothing outside the engine can tell it to forget that part, so such reads fail, and say why.
 //!
+//! A large value that finds no space leaves its place in the engine's buffer half taken, and whoever flushes or closes the
+//! engine then waits for ever. So a batch is refused before the engine sees it while there is not clearly enough space, and
+//! an engine that failed all the same is never closed: the end of the process lets go of it, as a crash would.
+//!
 //! Its own flush asks the system to write, not the disk to keep (`sync_file_range`), and never syncs the files
 //! in `blobs` where it puts pages of more than 128 KiB: [`SledStorage::flush`] adds both.
 
@@ -17,6 +21,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +36,10 @@ use crate::storage::{Batch, Row, Storage, Table};
 /// How often and how far apart an engine that still holds its lock is tried again: two seconds in all.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// What must be free for a batch, beside what is in it,
+const SPACE_BEYOND_BATCH_BYTES: u64 = 256 << 10;
+/// and how many times its size: pages are written anew around what changes, and not all of what is free is free to everyone.
+const SPACE_PER_BATCH: u64 = 4;
 /// The one tree; a fixed name because tree names stay readable in the file.
 const TREE: &str = "v1";
 /// Pages kept in memory.
@@ -49,6 +58,17 @@ pub(crate) struct SledStorage {
     folder: PathBuf,
     /// Names of blobs known to be durable; they never change.
     durable_blobs: Mutex<HashSet<OsString>>,
+    /// A write failed inside the engine.
+    failed: AtomicBool,
+}
+
+impl Drop for SledStorage {
+    fn drop(&mut self) {
+        if self.failed.load(Ordering::Relaxed) {
+            // Handles that are never dropped keep the engine from closing.
+            std::mem::forget((self.db.clone(), self.tree.clone()));
+        }
+    }
 }
 
 impl SledStorage {
@@ -117,7 +137,28 @@ impl SledStorage {
                 .mode(Mode::HighThroughput);
             let db = config.open()?;
             let tree = db.open_tree(TREE)?;
-            Ok(Self { db, tree, folder: folder.to_path_buf(), durable_blobs: Mutex::default() })
+            Ok(Self {
+                db,
+                tree,
+                folder: folder.to_path_buf(),
+                durable_blobs: Mutex::default(),
+                failed: AtomicBool::new(false),
+            })
+        })
+    }
+
+    /// Whether the disk clearly has space for a batch of this size. Where it cannot be told, the engine finds out.
+    fn has_space(&self, bytes: usize) -> bool {
+        let needed = (bytes as u64).saturating_mul(SPACE_PER_BATCH).saturating_add(SPACE_BEYOND_BATCH_BYTES);
+        let free = rustix::fs::statvfs(&self.folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        !free.is_ok_and(|free| free < needed)
+    }
+
+    /// Remembers that a write failed inside the engine.
+    fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|error| {
+            self.failed.store(true, Ordering::Relaxed);
+            tracing::warn!(%error, "the database engine failed in a write");
         })
     }
 
@@ -161,6 +202,9 @@ impl Storage for SledStorage {
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        if !self.has_space(batch.bytes()) {
+            return Err(StoreError::DiskFull);
+        }
         let mut changes = ::sled::Batch::default();
         for (key, value) in batch.into_changes() {
             match value {
@@ -168,12 +212,12 @@ impl Storage for SledStorage {
                 None => changes.remove(key),
             }
         }
-        guarded("write", || self.tree.apply_batch(changes))
+        self.written(guarded("write", || self.tree.apply_batch(changes)))
     }
 
     fn flush(&self) -> Result<(), StoreError> {
         self.sync_blobs()?;
-        guarded("flush", || self.db.flush())?;
+        self.written(guarded("flush", || self.db.flush()))?;
         files::sync_file(&self.folder.join("db"))
     }
 
