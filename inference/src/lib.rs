@@ -8,6 +8,7 @@ mod backend;
 mod card;
 mod chance;
 pub mod chart;
+mod dense;
 pub mod ecg;
 pub mod fusion;
 pub mod glucose;

@@ -9,11 +9,12 @@
 //! The members that never saw a patient give that patient's out-of-sample figures with the very weights that
 //! are shipped; a new patient is judged by all of them.
 
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Module, Param};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::features::names;
+use crate::dense::{Dense, Fill, Numbering};
 use crate::precision::{self, Precision};
 
 /// Normalised features are cut off here, in standard deviations, so that a stray value cannot decide alone.
@@ -66,21 +67,6 @@ impl Question {
     }
 }
 
-/// A dense layer.
-#[derive(Module, Debug)]
-pub(crate) struct Dense {
-    /// `[inputs, outputs]`
-    weight: Param<Tensor<2>>,
-    /// `[outputs]`
-    bias: Param<Tensor<1>>,
-}
-
-impl Dense {
-    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        input.matmul(self.weight.val()) + self.bias.val().unsqueeze()
-    }
-}
-
 /// The answer to one question.
 #[derive(Module, Debug)]
 pub(crate) struct Head {
@@ -113,7 +99,7 @@ impl Head {
 impl Head {
     /// Units of the hidden layer, if there is one.
     pub(crate) fn hidden_units(&self) -> Option<usize> {
-        self.hidden.as_ref().map(|dense| dense.bias.dims()[0])
+        self.hidden.as_ref().map(Dense::outputs)
     }
 }
 
@@ -129,46 +115,23 @@ pub(crate) struct Network {
     members: Vec<Member>,
 }
 
-/// Where initial values come from: shape in, values out.
-pub(crate) type Fill<'a> = &'a mut dyn FnMut(&[usize]) -> Vec<f32>;
-
-/// Numbers parameters, so that the same training gives the same bytes.
-pub(crate) struct Numbering(pub(crate) u64);
-
-impl Numbering {
-    fn param<const D: usize>(
-        &mut self,
-        values: Vec<f32>,
-        shape: [usize; D],
-        device: &Device,
-    ) -> Param<Tensor<D>> {
-        self.0 += 1;
-        Param::initialized(ParamId::from(self.0), Tensor::from_data(TensorData::new(values, shape), device))
-    }
-
-    fn dense(&mut self, shape: [usize; 2], fill: Fill<'_>, device: &Device) -> Dense {
-        Dense {
-            weight: self.param(fill(&shape), shape, device).set_require_grad(true),
-            bias: self.param(vec![0.0; shape[1]], [shape[1]], device).set_require_grad(true),
-        }
-    }
-
+impl Head {
     /// A head with its normalisation; the weights come from `fill`.
-    pub(crate) fn head(
-        &mut self,
+    pub(crate) fn new(
+        numbering: &mut Numbering,
         question: Question,
         (mean, deviation): (Vec<f32>, Vec<f32>),
         fill: Fill<'_>,
         device: &Device,
     ) -> Head {
         let columns = mean.len();
-        let hidden = question.hidden().map(|units| self.dense([columns, units], fill, device));
+        let hidden = question.hidden().map(|units| numbering.dense([columns, units], fill, device));
         let last = question.hidden().unwrap_or(columns);
         Head {
-            mean: self.param(mean, [columns], device).set_require_grad(false),
-            deviation: self.param(deviation, [columns], device).set_require_grad(false),
+            mean: numbering.param(mean, [columns], device).set_require_grad(false),
+            deviation: numbering.param(deviation, [columns], device).set_require_grad(false),
             hidden,
-            output: self.dense([last, 1], fill, device),
+            output: numbering.dense([last, 1], fill, device),
         }
     }
 }
@@ -192,7 +155,7 @@ impl Network {
         let mut zeros = |shape: &[usize]| vec![0.0; shape.iter().product()];
         let mut head = |question: Question| {
             let columns = question.columns().len();
-            numbering.head(question, (vec![0.0; columns], vec![1.0; columns]), &mut zeros, device)
+            Head::new(&mut numbering, question, (vec![0.0; columns], vec![1.0; columns]), &mut zeros, device)
         };
         let members = (0..members)
             .map(|_| Member { heads: Question::ALL.map(&mut head).into_iter().collect() })
@@ -255,8 +218,9 @@ impl Network {
                 put("deviation", head.deviation.val().unsqueeze());
                 let layers = [("hidden", head.hidden.as_ref()), ("output", Some(&head.output))];
                 for (layer, dense) in layers.into_iter().filter_map(|(layer, dense)| Some((layer, dense?))) {
-                    put(&format!("{layer}.weight"), dense.weight.val());
-                    put(&format!("{layer}.bias"), dense.bias.val().unsqueeze());
+                    let [weight, bias] = dense.tensors();
+                    put(&format!("{layer}.weight"), weight);
+                    put(&format!("{layer}.bias"), bias);
                 }
             }
         }

@@ -14,11 +14,12 @@ use super::decision::{Decision, Rule};
 use super::detection::{Beat, detect};
 use super::evaluation::{LabelledRecording, match_beats};
 use super::features::{HELD, column, features};
-use super::network::{Head, Network, Numbering, QUESTIONS, Question, gather};
+use super::network::{Head, Network, QUESTIONS, Question, gather};
 use super::novelty::Novelty;
 use super::rhythm::BeatClass;
 use super::signal::EcgSignal;
 use crate::chance::Chance;
+use crate::dense::Numbering;
 use crate::training::{LearningCurve, Trained, Training, one_cycle};
 use crate::{Backend, Precision};
 
@@ -344,7 +345,7 @@ fn head(question: Question, member: u64, seen: &[&View], held: &[&View], seed: u
         let bound = (1.0 / shape[0] as f32).sqrt(); // as PyTorch's Linear
         (0..shape.iter().product()).map(|_| (chance.uniform() * 2.0 - 1.0) * bound).collect()
     };
-    let mut head = numbering.head(question, normal, &mut fill, &device);
+    let mut head = Head::new(&mut numbering, question, normal, &mut fill, &device);
     let normalised = head.clone().valid().normalise(columns); // [beats, columns]
     let mut optimiser = AdamWConfig::new().with_weight_decay(recipe.decay).init();
     let mut order: Vec<i64> = (0..rows.len() as i64).collect();

@@ -7,12 +7,13 @@
 //!
 //! It tells the change from the last value: told nothing, it says that nothing changes.
 
-use burn::module::{Module, Param, ParamId};
+use burn::module::Module;
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::HORIZONS_MIN;
 use super::series::{STEP_S, STEPS, Window};
+use crate::dense::{Dense, Fill, Numbering};
 use crate::precision::{self, Precision};
 
 /// What the network sees of a window: see [`row`].
@@ -68,21 +69,6 @@ pub(crate) fn without_course(mut row: Row) -> Row {
     row
 }
 
-/// A dense layer.
-#[derive(Module, Debug)]
-pub(crate) struct Dense {
-    /// `[inputs, outputs]`
-    weight: Param<Tensor<2>>,
-    /// `[outputs]`
-    bias: Param<Tensor<1>>,
-}
-
-impl Dense {
-    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        input.matmul(self.weight.val()) + self.bias.val().unsqueeze()
-    }
-}
-
 /// One member.
 #[derive(Module, Debug)]
 pub(crate) struct Member {
@@ -123,37 +109,13 @@ pub(crate) struct Network {
     members: Vec<Member>,
 }
 
-/// Where initial values come from: shape in, values out.
-pub(crate) type Fill<'a> = &'a mut dyn FnMut(&[usize]) -> Vec<f32>;
-
-/// Numbers parameters, so that the same training gives the same bytes.
-pub(crate) struct Numbering(pub(crate) u64);
-
-impl Numbering {
-    fn param<const D: usize>(
-        &mut self,
-        values: Vec<f32>,
-        shape: [usize; D],
-        device: &Device,
-    ) -> Param<Tensor<D>> {
-        self.0 += 1;
-        let tensor = Tensor::from_data(TensorData::new(values, shape), device);
-        Param::initialized(ParamId::from(self.0), tensor).set_require_grad(true)
-    }
-
-    fn dense(&mut self, shape: [usize; 2], fill: Fill<'_>, device: &Device) -> Dense {
-        Dense {
-            weight: self.param(fill(&shape), shape, device),
-            bias: self.param(vec![0.0; shape[1]], [shape[1]], device),
-        }
-    }
-
+impl Member {
     /// A member whose weights come from `fill`.
-    pub(crate) fn member(&mut self, fill: Fill<'_>, device: &Device) -> Member {
+    pub(crate) fn new(numbering: &mut Numbering, fill: Fill<'_>, device: &Device) -> Member {
         Member {
-            first: self.dense([INPUTS, HIDDEN], fill, device),
-            second: self.dense([HIDDEN, HIDDEN], fill, device),
-            output: self.dense([HIDDEN, OUTPUTS], fill, device),
+            first: numbering.dense([INPUTS, HIDDEN], fill, device),
+            second: numbering.dense([HIDDEN, HIDDEN], fill, device),
+            output: numbering.dense([HIDDEN, OUTPUTS], fill, device),
         }
     }
 }
@@ -178,7 +140,7 @@ impl Network {
     pub(crate) fn read(bytes: &[u8], members: usize, device: &Device) -> Option<Network> {
         let mut numbering = Numbering(0);
         let mut zeros = |shape: &[usize]| vec![0.0; shape.iter().product()];
-        let members = (0..members).map(|_| numbering.member(&mut zeros, device)).collect();
+        let members = (0..members).map(|_| Member::new(&mut numbering, &mut zeros, device)).collect();
         precision::read(Network { members }, bytes)
     }
 

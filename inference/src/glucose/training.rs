@@ -11,8 +11,9 @@ use super::HORIZONS_MIN;
 use super::baseline::extrapolated;
 use super::forecaster::{Decision, LEVEL, MemberDecision};
 use super::labelled::{Example, LabelledPerson, examples};
-use super::network::{Changes, Member, Network, Numbering, Row, SCALE_MG_DL, changes, gather};
+use super::network::{Changes, Member, Network, Row, SCALE_MG_DL, changes, gather};
 use crate::chance::Chance;
+use crate::dense::Numbering;
 use crate::training::{LearningCurve, Trained, Training, one_cycle};
 use crate::{Backend, Precision};
 
@@ -133,7 +134,7 @@ fn learned(fold: usize, persons: &[Person<'_>], training: &Training<'_>) -> (Mem
         let bound = (1.0 / shape[0] as f32).sqrt(); // as PyTorch's Linear
         (0..shape.iter().product()).map(|_| (chance.uniform() * 2.0 - 1.0) * bound).collect()
     };
-    let mut member = Numbering(fold as u64 * NUMBERS_A_MEMBER).member(&mut fill, &device);
+    let mut member = Member::new(&mut Numbering(fold as u64 * NUMBERS_A_MEMBER), &mut fill, &device);
     let mut optimiser = AdamWConfig::new().with_weight_decay(DECAY).init();
     let mut order: Vec<usize> = (0..seen.len()).collect();
     let steps = seen.len().div_ceil(BATCH);

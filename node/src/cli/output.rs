@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use crate::api::types::ProblemBody;
-use crate::service::problem::Problem;
+use crate::service::problem::{Problem, Tried};
 
 /// One JSON object on a line of stdout.
 pub(super) fn json(value: &impl Serialize) {
@@ -16,6 +17,17 @@ pub(super) fn json(value: &impl Serialize) {
         Ok(text) => raw(&text),
         Err(error) => tracing::error!(%error, "cannot write the result"),
     }
+}
+
+/// A report as one JSON object, with the file of its chart.
+///
+/// # Errors
+/// [`Problem`] when it cannot be written as JSON.
+pub(super) fn json_with_chart(report: &impl Serialize, chart: Option<&Path>) -> Result<(), Problem> {
+    let mut value = serde_json::to_value(report).tried("write the result")?;
+    value["chart"] = chart.map_or(serde_json::Value::Null, |file| file.display().to_string().into());
+    json(&value);
+    Ok(())
 }
 
 /// A line for people on stdout.

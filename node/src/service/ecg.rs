@@ -83,13 +83,7 @@ impl Node {
         let opinion = self.note_answer(&answered, request.opinion.as_ref())?;
         answer.report.opinion = opinion;
         if let Some(shadow) = &in_use.shadow {
-            // Nothing that a new model does may keep the answer back.
-            let beside = AssertUnwindSafe(|| -> Option<_> {
-                let reader = MODELS.get(shadow, backend, EcgModel::load).ok()?;
-                let started = Instant::now();
-                Some((reader.network.read(&signal), started.elapsed()))
-            });
-            let beside = std::panic::catch_unwind(beside).ok().flatten();
+            let beside = MODELS.beside(shadow, backend, EcgModel::load, |network| network.read(&signal));
             let times = [took, beside.as_ref().map_or(Duration::ZERO, |(_, took)| *took)];
             let run = Run::of_ecg(&finding, beside.as_ref().map(|(finding, _)| finding), times);
             self.note_shadow(ECG_MODEL, &shadow.digest(), &run);

@@ -16,8 +16,10 @@ mod shadow;
 mod state;
 pub(crate) mod work;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use inference::ecg::{ECG_MODEL, EcgModel, Evaluation, LabelledRecording};
 use inference::glucose::{self, GLUCOSE_MODEL, GlucoseModel, LabelledPerson};
@@ -235,6 +237,23 @@ impl<M> ModelCache<M> {
             }
         };
         Ok(Reader { network, chosen: chosen.clone(), backend })
+    }
+
+    /// What a new model says beside the one in use, and how long it took. Nothing that it does may keep the answer back:
+    /// `None` when it does not load, or breaks.
+    pub(crate) fn beside<F>(
+        &self,
+        shadow: &Chosen,
+        backend: Backend,
+        load: impl FnOnce(&Model, Backend) -> Result<M, ModelError>,
+        read: impl FnOnce(&M) -> F,
+    ) -> Option<(F, Duration)> {
+        let said = AssertUnwindSafe(|| {
+            let reader = self.get(shadow, backend, load).ok()?;
+            let started = Instant::now();
+            Some((read(&reader.network), started.elapsed()))
+        });
+        catch_unwind(said).ok().flatten()
     }
 }
 

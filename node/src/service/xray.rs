@@ -3,7 +3,6 @@
 
 mod labelled;
 
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,13 +84,7 @@ impl Node {
         answer.report.opinion = opinion;
         // What the file itself says is refused before any model is asked.
         if let (Some(shadow), Ok(image)) = (&in_use.shadow, &image) {
-            // Nothing that a new model does may keep the answer back.
-            let beside = AssertUnwindSafe(|| -> Option<_> {
-                let reader = MODELS.get(shadow, backend, XrayModel::of).ok()?;
-                let started = Instant::now();
-                Some((reader.network.read(image), started.elapsed()))
-            });
-            let beside = std::panic::catch_unwind(beside).ok().flatten();
+            let beside = MODELS.beside(shadow, backend, XrayModel::of, |network| network.read(image));
             let times = [took, beside.as_ref().map_or(Duration::ZERO, |(_, took)| *took)];
             let run = Run::of_xray(&finding, beside.as_ref().map(|(finding, _)| finding), times);
             self.note_shadow(XRAY_MODEL, &shadow.digest(), &run);

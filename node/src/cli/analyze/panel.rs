@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::Value;
 
 use super::super::{Context, output, pictures, records};
 use super::short;
 use crate::api::types::{PanelAnswer, PanelReport, PanelRequest};
-use crate::service::problem::{Problem, Tried};
+use crate::service::problem::Problem;
 use crate::service::{analysis, blocking};
 
 /// Components in the table; the rest is in --json.
@@ -62,10 +61,7 @@ pub(super) async fn run(context: &Context, args: PanelArgs) -> Result<(), Proble
 
 fn show(context: &Context, report: &PanelReport, chart: Option<&Path>) -> Result<(), Problem> {
     if context.global.json {
-        let mut value = serde_json::to_value(report).tried("write the result")?;
-        value["chart"] = chart.map_or(Value::Null, |file| file.display().to_string().into());
-        output::json(&value);
-        return Ok(());
+        return output::json_with_chart(report, chart);
     }
     output::line(&format!("{} patients by {}.", report.patients, report.columns.join(", ")));
     for dropped in &report.dropped {

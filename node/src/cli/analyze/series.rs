@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::Value;
 
 use super::super::{Context, diagnose, output, pictures, records};
 use super::short;
 use crate::api::types::{SeriesAnswer, SeriesQuestion, SeriesReport, SeriesRequest};
-use crate::service::problem::{Problem, Tried};
+use crate::service::problem::Problem;
 use crate::service::{analysis, blocking};
 
 #[derive(Args)]
@@ -86,10 +85,7 @@ pub(super) async fn run(
 
 fn show(context: &Context, report: &SeriesReport, chart: Option<&Path>) -> Result<(), Problem> {
     if context.global.json {
-        let mut value = serde_json::to_value(report).tried("write the result")?;
-        value["chart"] = chart.map_or(Value::Null, |file| file.display().to_string().into());
-        output::json(&value);
-        return Ok(());
+        return output::json_with_chart(report, chart);
     }
     let unit = if report.unit.is_empty() { String::new() } else { format!(" in {}", report.unit) };
     output::line(&format!(

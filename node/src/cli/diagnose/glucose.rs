@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use ::records::glucose::Unit;
 use clap::Args;
-use serde_json::Value;
 
 use super::super::{Context, output, pictures, records};
 use super::reference;
 use crate::api::types::{GlucoseAnswer, GlucoseReport, GlucoseRequest};
-use crate::service::problem::{Problem, Tried};
+use crate::service::problem::Problem;
 use crate::service::{blocking, ecg, glucose};
 
 #[derive(Args)]
@@ -81,10 +80,7 @@ fn parse_unit(text: &str) -> Result<Unit, Problem> {
 
 fn show(context: &Context, report: &GlucoseReport, chart: Option<&Path>) -> Result<(), Problem> {
     if context.global.json {
-        let mut value = serde_json::to_value(report).tried("write the result")?;
-        value["chart"] = chart.map_or(Value::Null, |file| file.display().to_string().into());
-        output::json(&value);
-        return Ok(());
+        return output::json_with_chart(report, chart);
     }
     if let Some(reason) = &report.refused {
         output::line(&format!("No forecast: {reason}."));

@@ -4,7 +4,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::Value;
 
 use super::super::{Context, output, pictures, records};
 use crate::api::types::{
@@ -91,10 +90,7 @@ async fn switch(context: &Context, args: TogetherArgs) -> Result<(), Problem> {
 
 fn show(context: &Context, report: &TogetherReport, chart: Option<&Path>) -> Result<(), Problem> {
     if context.global.json {
-        let mut value = serde_json::to_value(report).tried("write the result")?;
-        value["chart"] = chart.map_or(Value::Null, |file| file.display().to_string().into());
-        output::json(&value);
-        return Ok(());
+        return output::json_with_chart(report, chart);
     }
     if let Some(reason) = &report.refused {
         output::line(&format!("Nothing is said: {reason}."));
