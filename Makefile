@@ -11,6 +11,9 @@ BUILD := --workspace --bins --tests --all-features --locked
 # Without a person at the terminal the demo ends by itself.
 DEMO_ARGS ?= $(if $(CI),--headless)
 
+# What only these measurements need.
+BENCH_FEATURES = $(if $(filter peers,$(BENCH)),--features metaclinic-benches/peers) $(if $(filter backend,$(BENCH)),--features metaclinic-benches/ndarray)
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test bench build lint doc-tests install setup setup-test
@@ -29,8 +32,8 @@ test: setup-test lint build ## check format and lints, then run every test
 	fi
 	cargo test --workspace --all-features --locked --doc
 
-bench: setup ## measure, into benches/results (an optimised build; BENCH="import ecg" for some; METACLINIC_DATA for those with data)
-	cargo build --release --bins --locked
+bench: setup ## measure, into benches/results (an optimised build; BENCH="import ecg" for some, BENCH=peers beside other runtimes; METACLINIC_DATA for those with data)
+	cargo build --release --bins --locked $(BENCH_FEATURES)
 	target/release/bench $(BENCH)
 
 install: setup ## install the program `metaclinic` for this user (an optimised build: takes longer)

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use inference::ecg::{EcgModel, EcgSignal, Lead};
+use inference::glucose::{GLUCOSE_MODEL, GlucoseModel, GlucoseReading, GlucoseSeries};
+use inference::risk::{RISK_MODELS, RiskModel, Values};
 use inference::text::SentenceEncoder;
 use inference::xray::{GrayImage, XRAY_MODEL, XrayModel};
 use inference::{Backend, Model};
@@ -61,6 +63,17 @@ pub(crate) fn memory() -> Result<Measured, String> {
     let bytes = std::fs::read(sample("pneumoniamnist-val-000.png")).map_err(|error| error.to_string())?;
     chest.explain(&gray(&bytes)?).map_err(|refusal| refusal.to_string())?;
     measured.figure("with the model of chest radiographs, MB", resident());
+    let glucose =
+        GlucoseModel::load(&named(GLUCOSE_MODEL)?, Backend::default()).map_err(|error| error.to_string())?;
+    glucose.forecast(&hours_of_readings()?, None).map_err(|refusal| refusal.to_string())?;
+    let mut risks = Vec::new();
+    for name in RISK_MODELS {
+        let risk = RiskModel::of(&named(name)?, Backend::default()).map_err(|error| error.to_string())?;
+        // Of somebody of whom nothing is known there may be no risk; the weights were used all the same.
+        let _ = risk.assess(&Values::none(risk.fields()));
+        risks.push(risk);
+    }
+    measured.figure("with those of risk and of glucose, MB", resident());
     let folder =
         std::env::var_os("METACLINIC_MODELS").map(|folder| PathBuf::from(folder).join("all-minilm-l6-v2"));
     let encoder = folder.filter(|folder| folder.is_dir()).map(|folder| encoder(&folder)).transpose()?;
@@ -78,9 +91,18 @@ pub(crate) fn memory() -> Result<Measured, String> {
     Ok(measured)
 }
 
+fn named(name: &str) -> Result<Model, String> {
+    Model::named(name).map_err(|error| error.to_string())
+}
+
 fn chest() -> Result<XrayModel, String> {
-    let model = Model::named(XRAY_MODEL).map_err(|error| error.to_string())?;
-    XrayModel::of(&model, Backend::default()).map_err(|error| error.to_string())
+    XrayModel::of(&named(XRAY_MODEL)?, Backend::default()).map_err(|error| error.to_string())
+}
+
+/// Six hours of a sensor that reads every five minutes.
+fn hours_of_readings() -> Result<GlucoseSeries, String> {
+    let reading = |at: i64| GlucoseReading { at_s: at * 300, mg_per_dl: 110.0 + (at % 12) as f32 };
+    GlucoseSeries::new((0..72).map(reading).collect()).map_err(|refusal| refusal.to_string())
 }
 
 fn encoder(folder: &Path) -> Result<SentenceEncoder, String> {

@@ -12,6 +12,7 @@ mod dense;
 pub mod ecg;
 pub mod fusion;
 pub mod glucose;
+mod kernels;
 pub mod measure;
 #[cfg(feature = "bench")]
 pub mod peers;

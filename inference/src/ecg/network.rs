@@ -10,11 +10,12 @@
 //! are shipped; a new patient is judged by all of them.
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::gelu;
+use burn::tensor::activation;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::features::names;
 use crate::dense::{Dense, Fill, Numbering};
+use crate::kernels::gelu;
 use crate::precision::{self, Precision};
 
 /// Normalised features are cut off here, in standard deviations, so that a stray value cannot decide alone.
@@ -84,14 +85,14 @@ impl Head {
         (centred / self.deviation.val().unsqueeze()).clamp(-CLAMP, CLAMP)
     }
 
-    /// Logits `[beats, 1]` of normalised columns; `kept` is what dropout leaves of the hidden units.
+    /// Logits `[beats, 1]` of normalised columns; `kept` is what dropout leaves of the hidden units while it learns.
     pub(crate) fn logits(&self, normalised: Tensor<2>, kept: Option<Tensor<2>>) -> Tensor<2> {
         let Some(hidden) = &self.hidden else { return self.output.forward(normalised) };
-        let mut active = gelu(hidden.forward(normalised)); // [beats, hidden]
-        if let Some(kept) = kept {
-            active = active * kept;
-        }
-        self.output.forward(active)
+        let hidden = hidden.forward(normalised); // [beats, hidden]
+        self.output.forward(match kept {
+            Some(kept) => activation::gelu(hidden) * kept,
+            None => gelu(hidden),
+        })
     }
 }
 

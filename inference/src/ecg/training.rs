@@ -388,7 +388,7 @@ fn loss(
         values.iter_mut().for_each(|value| *value += recipe.noise * chance.normal());
     }
     let input = Tensor::<2>::from_data(TensorData::new(values, [count, columns]), device);
-    let kept = head.hidden_units().filter(|_| recipe.dropout > 0.0).map(|units| {
+    let kept = head.hidden_units().map(|units| {
         let keep = 1.0 / (1.0 - recipe.dropout);
         let mask: Vec<f32> =
             (0..count * units).map(|_| if chance.uniform() < recipe.dropout { 0.0 } else { keep }).collect();

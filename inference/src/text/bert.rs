@@ -6,12 +6,11 @@
 //! ─ mean over the tokens that are there ─▶ [batch, hidden]
 //! ```
 
-use burn::tensor::activation::gelu;
-use burn::tensor::module::{attention, embedding, layer_norm, linear};
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::module::{embedding, layer_norm, linear};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::weights::{Weights, WeightsError};
+use crate::kernels::{gelu, softmax};
 
 /// Keeps the division in a norm defined (`layer_norm_eps`).
 const EPSILON: f64 = 1e-12;
@@ -101,15 +100,17 @@ impl Layer {
         })
     }
 
-    /// Input and output `[batch, length, hidden]`; `padding` is true where a token is none.
-    fn forward(&self, input: Tensor<3>, padding: Option<Tensor<4, Bool>>, heads: usize) -> Tensor<3> {
+    /// Input and output `[batch, length, hidden]`; of each text only so many tokens are some.
+    fn forward(&self, input: Tensor<3>, tokens_of_text: &[usize], heads: usize) -> Tensor<3> {
         let [batch, length, hidden] = input.dims();
         let split = |dense: &Dense| {
             let each = dense.forward(input.clone()).reshape([batch, length, heads, hidden / heads]);
             each.swap_dims(1, 2) // [batch, heads, length, hidden / heads]
         };
         let (query, key, value) = (split(&self.query), split(&self.key), split(&self.value));
-        let seen = attention(query, key, value, padding, None, AttentionModuleOptions::default());
+        let scale = 1.0 / ((hidden / heads) as f32).sqrt();
+        let shares = softmax(query.matmul(key.swap_dims(2, 3)), scale, tokens_of_text);
+        let seen = shares.matmul(value); // [batch, heads, length, hidden / heads]
         let seen = seen.swap_dims(1, 2).reshape([batch, length, hidden]);
         let middle = self.attended_norm.forward(self.attended.forward(seen) + input);
         let inner = gelu(self.up.forward(middle.clone())); // [batch, length, inner]
@@ -164,9 +165,9 @@ impl Bert {
         let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [batch, length]), &self.device);
         let places = self.places.clone().slice([0..length, 0..hidden]).unsqueeze::<3>();
         let mut state = self.norm.forward(embedding(self.words.clone(), tokens) + places);
-        let padding = self.padding(texts, length);
+        let tokens_of_text: Vec<usize> = texts.iter().map(|tokens| tokens.len()).collect();
         for layer in &self.layers {
-            state = layer.forward(state, padding.clone(), self.size.heads);
+            state = layer.forward(state, &tokens_of_text, self.size.heads);
         }
         // The mean is a product with the share of each token: 0 where there is none.
         let share = |tokens: &&[u32]| {
@@ -176,18 +177,6 @@ impl Bert {
         let shares: Vec<f32> = texts.iter().flat_map(share).collect();
         let shares = Tensor::<3>::from_data(TensorData::new(shares, [batch, 1, length]), &self.device);
         shares.matmul(state).into_data().try_to_vec::<f32>().ok()
-    }
-
-    /// True where a token is none, `[batch, heads, length, length]`; `None` if all texts are equally long.
-    fn padding(&self, texts: &[&[u32]], length: usize) -> Option<Tensor<4, Bool>> {
-        if texts.iter().all(|tokens| tokens.len() == length) {
-            return None;
-        }
-        let absent: Vec<bool> =
-            texts.iter().flat_map(|tokens| (0..length).map(|at| at >= tokens.len())).collect();
-        let shape = [texts.len(), 1, 1, length];
-        let absent = Tensor::<4, Bool>::from_data(TensorData::new(absent, shape), &self.device);
-        Some(absent.expand([texts.len(), self.size.heads, length, length]))
     }
 }
 
