@@ -102,6 +102,31 @@ fn who_believes_it_is_a_stroke_is_sent_for_help_and_whose_mother_had_one_is_not(
 }
 
 #[test]
+fn who_does_not_breathe_or_react_is_helped_at_once_and_told_how() {
+    for (text, language) in [
+        ("He collapsed and is not breathing", Language::En),
+        ("my baby stopped breathing", Language::En),
+        ("My husband is unresponsive", Language::En),
+        ("she has no pulse", Language::En),
+        ("爸爸昏倒了，没有呼吸", Language::Zh),
+        ("宝宝没有呼吸了", Language::Zh),
+        ("他没有心跳", Language::Zh),
+        ("老婆昏迷了", Language::Zh),
+    ] {
+        let mut known = Known::default();
+        known.hear(&read_text(text, language).unwrap());
+        let verdict = assess(&Person::default(), &known);
+        assert_eq!(verdict.urgency, Urgency::Emergency, "{text}");
+        let words = verdict.words(language).join(" ");
+        let [press, device] = match language {
+            Language::En => ["middle of the chest", "defibrillator"],
+            Language::Zh => ["胸部正中", "除颤器"],
+        };
+        assert!(words.contains(press) && words.contains(device), "{text}: {words}");
+    }
+}
+
+#[test]
 fn puffed_ankles_are_not_short_of_breath() {
     let read = read_text("My ankles are puffed up.", Language::En).unwrap();
     let codes: Vec<&str> = read.findings.keys().map(|it| it.code()).collect();

@@ -124,6 +124,8 @@ const NOW: &[&str] = &[
 ];
 const UNSURE: &[&str] =
     &["可能", "也许", "不确定", "怀疑", "担心", "害怕", "如果", "万一", "说不定", "不知道是不是"];
+/// What was, or took, a relative.
+const RUNS_IN_FAMILY: &[&str] = &["去世", "过世", "死于", "遗传", "病史"];
 const OVER: &[&str] =
     &["已消失", "消失了", "已经好", "已好", "好了", "已退", "已经退", "已缓解", "已经消失", "停了"];
 
@@ -146,7 +148,10 @@ pub(crate) fn status(
     let sentence = &text[sentence_start..start];
     let clause = &text[clause_start..start];
     let whole_clause = &text[clause_start..end + after.len()];
-    if is_other(of_self, sentence, clause, whole_clause) {
+    // A disease that lasts, or is over, runs in the family; a complaint is why somebody asks.
+    let once = || PAST.iter().chain(RUNS_IN_FAMILY).any(|it| whole_clause.contains(it));
+    let in_family = background || after.starts_with('过') || once();
+    if is_other(of_self, in_family, sentence, clause, whole_clause) {
         return Status::OtherPerson;
     }
     if is_denied(clause) || denied_in_list(sentence) || denied_after(after) {
@@ -229,7 +234,7 @@ fn is_past(sentence: &str, clause: &str) -> bool {
     (history || years_ago || once || earlier) && !onset
 }
 
-fn is_other(of_self: bool, sentence: &str, clause: &str, whole_clause: &str) -> bool {
+fn is_other(of_self: bool, in_family: bool, sentence: &str, clause: &str, whole_clause: &str) -> bool {
     if sentence.rfind("家族").is_some_and(|at| !sentence[at..].contains(['我', '本'])) {
         return true;
     }
@@ -249,7 +254,7 @@ fn is_other(of_self: bool, sentence: &str, clause: &str, whole_clause: &str) -> 
         return false;
     }
     let now = NOW.iter().any(|it| whole_clause.contains(it));
-    let is_patient = (child >= relative || now) && !of_self;
+    let is_patient = (child >= relative || now || !in_family) && !of_self;
     !is_patient
 }
 

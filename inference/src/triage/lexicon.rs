@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Language;
 use super::pattern::{Hit, Phrases};
-use super::tokens::{Folded, Token};
+use super::tokens::{Folded, Token, is_han};
 
 /// Chinese letters between the two sides of a gap.
 const GAP_HAN_BYTES: usize = 5 * 3;
@@ -133,6 +133,8 @@ pub(crate) struct HanHit {
 struct HanPhrase {
     owner: u16,
     pieces: Vec<usize>,
+    /// Whether it only counts where no longer word goes on: written with `$`.
+    ends: bool,
 }
 
 pub(crate) struct Lexicon {
@@ -224,6 +226,7 @@ struct Han {
 
 impl Han {
     fn add(&mut self, phrase: &str, owner: u16) {
+        let (phrase, ends) = phrase.strip_suffix('$').map_or((phrase, false), |phrase| (phrase, true));
         let pieces: Vec<usize> = phrase
             .split("..")
             .filter(|it| !it.is_empty())
@@ -236,7 +239,7 @@ impl Han {
             })
             .collect();
         if let Some(first) = pieces.first() {
-            self.begins[*first].push(HanPhrase { owner, pieces });
+            self.begins[*first].push(HanPhrase { owner, pieces, ends });
         }
     }
 }
@@ -290,6 +293,9 @@ pub(crate) fn find_han(folded: &Folded) -> Vec<HanHit> {
     for (piece, start, end) in found {
         for phrase in &LEXICON.begins[piece] {
             if let Some(reached) = follow(&phrase.pieces[1..], end, &by_piece, text) {
+                if phrase.ends && !is_word_end(&text[reached..]) {
+                    continue;
+                }
                 hits.push(HanHit {
                     owner: phrase.owner,
                     start,
@@ -300,6 +306,11 @@ pub(crate) fn find_han(folded: &Folded) -> Vec<HanHit> {
         }
     }
     hits
+}
+
+/// Whether a Chinese phrase is whole here, and not the beginning of another: of "没有呼吸" in "没有呼吸困难" nothing is left.
+fn is_word_end(rest: &str) -> bool {
+    rest.chars().next().is_none_or(|next| !is_han(next) || "了和也及跟与或脉心而且吗呢啊".contains(next))
 }
 
 fn follow(

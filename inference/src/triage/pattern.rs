@@ -1,6 +1,7 @@
 //! Phrasings as patterns over words. `chest pain` is those words in this order; `|` parts other words of one
 //! place; `*` ends a beginning of a word; `=` stands before a word whose ending counts; `..` is a gap of up to three words; `chest + pain` is both in either
 //! order, near each other. Words that carry nothing ("the", "my", "of") count neither here nor in the text.
+//! Chinese phrases are letters with gaps `..`; `$` ends one that must not go on as another word.
 
 use std::collections::HashMap;
 
