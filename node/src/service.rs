@@ -11,7 +11,6 @@ pub(crate) mod ecg;
 pub(crate) mod exchange;
 pub(crate) mod glucose;
 pub(crate) mod identity;
-mod model_info;
 pub(crate) mod models;
 pub(crate) mod network;
 pub(crate) mod pairing;

@@ -146,7 +146,7 @@ fn wrong_files_are_told_by_line_and_what_to_do() {
     fails(&run(&home, &huge, &[]), 1, "64 MiB");
 }
 
-fn observation(at: usize, value: f64, unit: &str) -> Value {
+pub(crate) fn observation(at: usize, value: f64, unit: &str) -> Value {
     json!({
         "resourceType": "Observation", "id": format!("cgm-{at}"), "status": "final",
         "code": { "coding": [{ "system": "http://loinc.org", "code": if unit == "mg/dL" { "99504-3" } else { "105272-9" } }] },

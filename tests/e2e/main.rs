@@ -31,3 +31,4 @@ mod tickets;
 mod together;
 mod triage;
 mod updates;
+mod updates_of_values;

@@ -155,7 +155,7 @@ pub(crate) fn day(offset: i64) -> String {
 }
 
 /// A home with a synthetic patient.
-fn home_with_patient(folder: &Path, role: &str) -> PathBuf {
+pub(crate) fn home_with_patient(folder: &Path, role: &str) -> PathBuf {
     let home = homes::quick(folder, role, role);
     let observation = |id: &str, code: &str, when: &str, quantity: Value| {
         json!({ "resourceType": "Observation", "id": id, "status": "final",
@@ -198,7 +198,7 @@ fn home_with_patient(folder: &Path, role: &str) -> PathBuf {
     home
 }
 
-const BY_HAND: [&str; 6] =
+pub(crate) const BY_HAND: [&str; 6] =
     ["--set", "chest-pain=no chest pain", "--set", "exercise-angina=yes", "--set", "st-depression=2.5"];
 
 fn assessments(home: &Path) -> Vec<Value> {

@@ -24,9 +24,9 @@ const MAGIC: &[u8] = b"metaclinic-model1\n";
 const ECG: &str = "ecg-beats";
 const XRAY: &str = "chest-xray";
 /// A version that no built-in model has yet.
-const NEW: &str = "90";
+pub(crate) const NEW: &str = "90";
 
-fn models() -> PathBuf {
+pub(crate) fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/models")
 }
 
@@ -34,18 +34,18 @@ fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/samples/pneumoniamnist-val-000.png")
 }
 
-fn fails(output: &Output, code: i32, words: &str) {
+pub(crate) fn fails(output: &Output, code: i32, words: &str) {
     assert_eq!(output.status.code(), Some(code), "{}", described(output));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
 /// The files of a built-in model.
-fn files(name: &str) -> (String, String, Vec<u8>) {
+pub(crate) fn files(name: &str) -> (String, String, Vec<u8>) {
     let folder = models().join(name);
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).expect("readable");
     let weights = std::fs::read(folder.join("weights.bpk")).expect("readable");
@@ -53,14 +53,14 @@ fn files(name: &str) -> (String, String, Vec<u8>) {
 }
 
 /// The version of a built-in model.
-fn version(name: &str) -> String {
+pub(crate) fn version(name: &str) -> String {
     let (about, ..) = files(name);
     let line = about.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
     line.trim_matches('"').to_owned()
 }
 
 /// A package as a stranger would spell it, of version [`NEW`] unless `change` does something else.
-fn package(
+pub(crate) fn package(
     author: &IdentityKey,
     name: &str,
     change: impl FnOnce(&mut ModelManifest, &mut Vec<u8>),
@@ -83,14 +83,20 @@ fn package(
     spelled(&author.sign(&manifest), &weights)
 }
 
-fn spelled(signed: &Signed<ModelManifest>, weights: &[u8]) -> Vec<u8> {
+pub(crate) fn spelled(signed: &Signed<ModelManifest>, weights: &[u8]) -> Vec<u8> {
     let signed = codec::encode(signed);
     let length = u32::try_from(signed.len()).expect("short");
     [MAGIC, &length.to_be_bytes(), &signed, weights].concat()
 }
 
 /// Tries to install `bytes`, naming `author` as trusted.
-fn install(home: &Path, name: &str, bytes: &[u8], author: Option<&IdentityKey>, more: &[&str]) -> Output {
+pub(crate) fn install(
+    home: &Path,
+    name: &str,
+    bytes: &[u8],
+    author: Option<&IdentityKey>,
+    more: &[&str],
+) -> Output {
     let file = home.with_extension("package");
     std::fs::write(&file, bytes).expect("writable");
     let (file, key) = (text(&file), author.map(|author| author.id().to_string()));
@@ -102,7 +108,7 @@ fn install(home: &Path, name: &str, bytes: &[u8], author: Option<&IdentityKey>, 
     harness::run_cli(home, &args)
 }
 
-fn in_use(home: &Path, name: &str) -> (String, String) {
+pub(crate) fn in_use(home: &Path, name: &str) -> (String, String) {
     let list = harness::run_json(home, &["models", "list"]);
     let all = list["models"].as_array().expect("models");
     let model = all.iter().find(|model| model["name"] == name).expect("listed");
@@ -276,7 +282,7 @@ fn what_is_not_what_its_author_signed_is_refused_and_changes_nothing() {
 }
 
 /// The signed manifest inside a package.
-fn manifest(package: &[u8]) -> Signed<ModelManifest> {
+pub(crate) fn manifest(package: &[u8]) -> Signed<ModelManifest> {
     let rest = &package[MAGIC.len()..];
     let length = u32::from_be_bytes(rest[..4].try_into().expect("four bytes")) as usize;
     codec::decode("manifest", &rest[4..4 + length], 1 << 20).expect("well formed")

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use super::{About, Model, ModelError};
 use crate::Backend;
 use crate::ecg::{ECG_MODEL, EcgModel};
+use crate::glucose::{GLUCOSE_MODEL, GlucoseModel};
+use crate::risk::{RISK_MODELS, RiskModel};
 use crate::xray::{XRAY_MODEL, XrayModel};
 
 /// The most bytes of what people wrote on a card.
@@ -103,6 +105,8 @@ impl Model {
         match self.card.about.name.as_str() {
             ECG_MODEL => EcgModel::load(self, backend)?.self_test(),
             XRAY_MODEL => XrayModel::of(self, backend)?.self_test(),
+            GLUCOSE_MODEL => GlucoseModel::load(self, backend)?.self_test(),
+            name if RISK_MODELS.contains(&name) => RiskModel::of(self, backend)?.self_test(),
             _ => Err(ModelError::Unknown),
         }
     }
@@ -153,6 +157,17 @@ mod tests {
         (about, figures, model.weights.into_owned())
     }
 
+    /// More members than any model has.
+    const MANY: usize = 400;
+
+    /// The self-test of a model with other weights, under their right hash.
+    fn with_weights(mut model: Model, weights: Vec<u8>) -> Result<(), ModelError> {
+        model.card.figures.weights_sha256 = super::super::sha256(&weights);
+        model.card.figures.weights_bytes = weights.len();
+        model.weights = weights.into();
+        model.self_test(Backend::default())
+    }
+
     fn taken(about: &str) -> Result<Model, ForeignError> {
         let (_, figures, weights) = texts();
         Model::foreign(ECG_MODEL, about, &figures, weights.into())
@@ -162,7 +177,51 @@ mod tests {
     fn a_whole_card_is_taken_and_its_network_works() {
         let (about, ..) = texts();
         taken(&about).unwrap().self_test(Backend::default()).unwrap();
-        Model::named(XRAY_MODEL).unwrap().self_test(Backend::default()).unwrap();
+    }
+
+    #[test]
+    fn every_built_in_model_passes_the_self_test_and_no_other_ones_weights_do() {
+        let all = Model::all().unwrap();
+        for model in &all {
+            assert_eq!(model.self_test(Backend::default()), Ok(()), "{model:?}");
+            for other in all.iter().filter(|other| other.card.about.name != model.card.about.name) {
+                let refused = with_weights(model.clone(), other.weights.to_vec());
+                assert_eq!(refused, Err(ModelError::Weights), "{model:?} with those of {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn decisions_that_give_no_probabilities_or_no_glucose_are_refused() {
+        let refused = |name: &str, change: &dyn Fn(&mut toml::Table)| {
+            let mut model = Model::named(name).unwrap();
+            change(&mut model.card.figures.decision);
+            model.self_test(Backend::default()).unwrap_err()
+        };
+        for name in RISK_MODELS {
+            let sloping = |value: f64| {
+                refused(name, &|decision| {
+                    let calibration = decision["calibration"].as_table_mut().unwrap();
+                    calibration.insert("slope".to_owned(), value.into());
+                })
+            };
+            assert_eq!(sloping(1e308), ModelError::Answers, "{name}: sums without end");
+            assert_eq!(sloping(-1.0), ModelError::Card, "{name}");
+        }
+        for (what, value) in [("stretch", -1.0), ("stretch", 1e30), ("damping", 1e30), ("damping", -0.1)] {
+            let changed = refused(GLUCOSE_MODEL, &|decision| {
+                let member = decision["members"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
+                member.insert(what.to_owned(), vec![value; 2].into());
+            });
+            assert_eq!(changed, ModelError::Card, "{what} {value}");
+        }
+        for members in [0, MANY] {
+            let changed = refused(GLUCOSE_MODEL, &|decision| {
+                let all = decision["members"].as_array_mut().unwrap();
+                *all = vec![all[0].clone(); members];
+            });
+            assert_eq!(changed, ModelError::Card, "{members} members");
+        }
     }
 
     #[test]
@@ -197,24 +256,17 @@ mod tests {
     }
 
     #[test]
-    fn weights_that_do_not_fit_or_give_no_numbers_fail_the_self_test() {
-        let mut model = Model::named(ECG_MODEL).unwrap();
-        let other = Model::named(XRAY_MODEL).unwrap().weights;
-        let with = |model: &mut Model, weights: Vec<u8>| {
-            model.card.figures.weights_sha256 = super::super::sha256(&weights);
-            model.card.figures.weights_bytes = weights.len();
-            model.weights = weights.into();
-            model.self_test(Backend::default())
-        };
-        assert_eq!(with(&mut model, other.into_owned()), Err(ModelError::Weights));
+    fn weights_that_give_no_numbers_and_too_many_members_fail_the_self_test() {
         // The end of the file holds values: all bits set are no number.
-        let mut wrong = Model::named(ECG_MODEL).unwrap().weights.into_owned();
-        let end = wrong.len();
-        wrong[end - 4_000..].fill(0xff);
-        assert!(with(&mut model, wrong).is_err());
+        for model in Model::all().unwrap() {
+            let mut wrong = model.weights.to_vec();
+            let end = wrong.len();
+            wrong[end - 500..].fill(0xff);
+            assert!(with_weights(model.clone(), wrong).is_err(), "{model:?}");
+        }
         let mut many = Model::named(ECG_MODEL).unwrap();
         let patients = many.card.figures.decision["patients"].as_array_mut().unwrap();
-        *patients = vec!["p".into(); 400];
+        *patients = vec!["p".into(); MANY];
         assert_eq!(many.self_test(Backend::default()), Err(ModelError::Card));
     }
 

@@ -9,7 +9,7 @@ use super::HORIZONS_MIN;
 use super::baseline::damped_trend;
 use super::labelled::Example;
 use super::network::{Changes, Network, Row, row, without_course};
-use super::series::{GlucoseSeries, HIGHEST_MG_DL, LOWEST_MG_DL, Refusal};
+use super::series::{GlucoseReading, GlucoseSeries, HIGHEST_MG_DL, LOWEST_MG_DL, Refusal, STEP_S};
 use crate::{Backend, Model, ModelError, Precision};
 
 /// The name of the model in the list of models.
@@ -18,6 +18,10 @@ pub const GLUCOSE_MODEL: &str = "glucose-forecast";
 pub const LEVEL: f64 = 0.8;
 
 const TIMES: usize = HORIZONS_MIN.len();
+/// The most members that weights are read for.
+const MAX_MEMBERS: usize = 64;
+/// The most that an interval is stretched or shrunk: beyond it is none.
+const MAX_STRETCH: f32 = 100.0;
 
 /// What the model needs beside its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +84,31 @@ pub struct GlucoseForecast {
     pub parts: [Part; TIMES],
 }
 
+impl Decision {
+    fn possible(&self) -> bool {
+        let member = |member: &MemberDecision| {
+            member.stretch.iter().all(|stretch| (0.0..=MAX_STRETCH).contains(stretch))
+                && member.damping.iter().all(|damping| (0.0..=1.0).contains(damping))
+        };
+        (1..=MAX_MEMBERS).contains(&self.members.len()) && self.members.iter().all(member)
+    }
+}
+
+impl GlucoseForecast {
+    /// Whether all of it are numbers that a sensor shows, and each lies in its interval.
+    fn possible(&self) -> bool {
+        let shown = |value: f32| (LOWEST_MG_DL..=HIGHEST_MG_DL).contains(&value);
+        let at = |it: &Forecast| {
+            [it.low, it.mg_per_dl, it.high].into_iter().all(shown)
+                && it.low <= it.mg_per_dl
+                && it.mg_per_dl <= it.high
+        };
+        self.forecasts.iter().all(at)
+            && self.damped_trend.iter().copied().all(shown)
+            && self.parts.iter().all(|part| part.level.is_finite() && part.course.is_finite())
+    }
+}
+
 macro_rules! debug_without_health_data {
     ($($name:ident),*) => {$(
         impl fmt::Debug for $name {
@@ -122,7 +151,7 @@ impl GlucoseModel {
         model.verify()?;
         let decision: Decision =
             model.card.figures.decision.clone().try_into().map_err(|_| ModelError::Card)?;
-        if decision.members.is_empty() {
+        if !decision.possible() {
             return Err(ModelError::Card);
         }
         let device = backend.device();
@@ -139,6 +168,23 @@ impl GlucoseModel {
     /// The number of learned values.
     pub fn parameters(&self) -> usize {
         self.network.parameters()
+    }
+
+    /// Whether glucose that stays at either end, that falls and that rises is forecast within what sensors show.
+    pub(crate) fn self_test(&self) -> Result<(), ModelError> {
+        const READINGS: u8 = 16;
+        let works = [(LOWEST_MG_DL, 0.0), (HIGHEST_MG_DL, 0.0), (250.0, -10.0), (80.0, 10.0)]
+            .into_iter()
+            .all(|(first, step)| {
+                let reading = |at: u8| GlucoseReading {
+                    at_s: i64::from(at) * STEP_S,
+                    mg_per_dl: first + step * f32::from(at),
+                };
+                let series = GlucoseSeries::new((0..READINGS).map(reading).collect());
+                let said = series.and_then(|series| self.forecast(&series, None));
+                said.is_ok_and(|said| said.possible())
+            });
+        if works { Ok(()) } else { Err(ModelError::Answers) }
     }
 
     /// What comes after the last reading, or after the last one before a time.

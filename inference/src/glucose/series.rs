@@ -101,6 +101,38 @@ pub enum Refusal {
     Jump,
 }
 
+impl Refusal {
+    /// All names, for counting.
+    pub const NAMES: [&'static str; 10] = [
+        "empty",
+        "millimoles",
+        "milligrams",
+        "no-such-reading",
+        "order",
+        "old",
+        "too-few",
+        "gap",
+        "flat",
+        "jump",
+    ];
+
+    /// Its name in counts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::Empty => Self::NAMES[0],
+            Refusal::Millimoles => Self::NAMES[1],
+            Refusal::Milligrams => Self::NAMES[2],
+            Refusal::Value { .. } => Self::NAMES[3],
+            Refusal::Order { .. } => Self::NAMES[4],
+            Refusal::Old { .. } => Self::NAMES[5],
+            Refusal::TooFew { .. } => Self::NAMES[6],
+            Refusal::Gap { .. } => Self::NAMES[7],
+            Refusal::Flat => Self::NAMES[8],
+            Refusal::Jump => Self::NAMES[9],
+        }
+    }
+}
+
 /// Readings in order of time, each one that a sensor can show.
 #[derive(Clone, PartialEq)]
 pub struct GlucoseSeries(Vec<GlucoseReading>);
@@ -287,6 +319,25 @@ mod tests {
         assert_eq!(edited(|r| r[9].at_s = r[8].at_s), Some(Refusal::Order { number: 10 }));
         assert_eq!(edited(|r| r[38].mg_per_dl += 60.0), Some(Refusal::Jump));
         assert_eq!(edited(|r| drop(r.drain(33..37))), Some(Refusal::Gap { minutes: 25 }));
+    }
+
+    #[test]
+    fn reasons_are_counted_apart() {
+        let reasons = [
+            Refusal::Empty,
+            Refusal::Millimoles,
+            Refusal::Milligrams,
+            Refusal::Value { number: 4 },
+            Refusal::Order { number: 4 },
+            Refusal::Old { minutes: 4 },
+            Refusal::TooFew { minutes: 4 },
+            Refusal::Gap { minutes: 4 },
+            Refusal::Flat,
+            Refusal::Jump,
+        ];
+        assert_eq!(reasons.map(Refusal::name), Refusal::NAMES);
+        let names: std::collections::BTreeSet<_> = Refusal::NAMES.into_iter().collect();
+        assert_eq!(names.len(), Refusal::NAMES.len());
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub struct Missing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// Nothing can still happen to them.
+    #[error("the record says that this person has died")]
+    Died,
     /// A field without which the model says nothing.
     #[error("{0} must be known")]
     Needed(String),
@@ -77,6 +80,20 @@ pub enum Refusal {
         /// Those that are not, by name.
         missing: String,
     },
+}
+
+impl Refusal {
+    /// All names, for counting.
+    pub const NAMES: [&'static str; 3] = ["died", "needed", "too-little"];
+
+    /// Its name in counts.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Refusal::Died => Self::NAMES[0],
+            Refusal::Needed(_) => Self::NAMES[1],
+            Refusal::TooLittle { .. } => Self::NAMES[2],
+        }
+    }
 }
 
 /// The model.
@@ -157,6 +174,25 @@ impl RiskModel {
     /// The share that was so among those it was learned from.
     pub fn share(&self) -> f64 {
         self.decision.share
+    }
+
+    /// Whether people at the low end, in the middle and at the high end of every field get probabilities.
+    pub(crate) fn self_test(&self) -> Result<(), ModelError> {
+        let person = |share: f64| {
+            let values = self.fields.fields.iter().map(|field| Some(field.within(share)));
+            Values(values.collect())
+        };
+        let works = [0.0, 0.5, 1.0].into_iter().all(|share| {
+            self.assess(&person(share)).is_ok_and(|said| {
+                let sums = said.parts.iter().map(|part| part.log_odds).chain([said.base, said.logit]);
+                let [low, high] = said.interval;
+                let probabilities = [said.probability, low, high];
+                probabilities.iter().all(|it| (0.0..=1.0).contains(it))
+                    && low <= high
+                    && sums.into_iter().all(f64::is_finite)
+            })
+        });
+        if works { Ok(()) } else { Err(ModelError::Answers) }
     }
 
     /// What the model says of somebody, or why it says nothing.

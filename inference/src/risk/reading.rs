@@ -295,6 +295,20 @@ impl Field {
         }
     }
 
+    /// The value so far up what it may be: 0 is the lowest number or the first category, 1 the highest or the last.
+    pub(crate) fn within(&self, share: f64) -> Value {
+        match self.kind {
+            Kind::Number => {
+                let [low, high] = self.range.unwrap_or([0.0, 1.0]);
+                Value::Number(low + share * (high - low))
+            }
+            Kind::Category | Kind::YesNo => {
+                let last = self.categories.len().saturating_sub(1);
+                Value::Category((share * last as f64).round() as usize)
+            }
+        }
+    }
+
     /// A value in words, with its unit.
     pub fn shown(&self, value: Value) -> String {
         match value {

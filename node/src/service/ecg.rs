@@ -84,9 +84,7 @@ impl Node {
         answer.report.opinion = opinion;
         if let Some(shadow) = &in_use.shadow {
             let beside = MODELS.beside(shadow, backend, EcgModel::load, |network| network.read(&signal));
-            let times = [took, beside.as_ref().map_or(Duration::ZERO, |(_, took)| *took)];
-            let run = Run::of_ecg(&finding, beside.as_ref().map(|(finding, _)| finding), times);
-            self.note_shadow(ECG_MODEL, &shadow.digest(), &run);
+            self.note_shadow(shadow, (&finding, took), beside, Run::of_ecg);
         }
         Ok(answer)
     }

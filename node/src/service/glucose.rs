@@ -4,20 +4,21 @@ mod labelled;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ::records::glucose::{self as tables, Readings, Unit};
 use ::records::measurement::measurement;
 use ::records::time;
+use inference::Backend;
 use inference::glucose::{
     Advice, GLUCOSE_MODEL, GlucoseForecast, GlucoseModel, GlucoseReading, GlucoseSeries, LEVEL, Refusal,
     chart,
 };
-use inference::{Backend, Model};
+use keys::RecordId;
 
 use super::Node;
-use super::model_info::model_info;
 use super::models::work::ModelWork;
-use super::models::{Chosen, ModelCache};
+use super::models::{Answered, Chosen, Ended, InUse, ModelCache, Reader, Run};
 use super::problem::{Problem, Tried};
 use super::records::parse_source;
 use crate::api::types::{
@@ -53,18 +54,73 @@ impl Node {
             "Observation?patient={}&code={codes}{until}&_sort=-date",
             super::records::encoded(&request.patient)
         );
+        let in_use = self.in_use(GLUCOSE_MODEL).await?;
         let node = Arc::clone(self);
         ModelWork::shared().run(move |_| {
-            let texts = node.texts(&query, source, MOST_READINGS)?;
+            let none = || {
+                Problem::not_found("there is no reading of a glucose monitor of this patient here")
+                    .next("they are Observations with the LOINC code 99504-3 or 105272-9; fetch or import them first")
+            };
+            let source = node.one_source(&query, source)?.ok_or_else(none)?;
+            let texts = node.texts(&query, Some(source), MOST_READINGS)?;
             if texts.is_empty() {
-                return Err(Problem::not_found("there is no reading of a glucose monitor of this patient here")
-                    .next("they are Observations with the LOINC code 99504-3 or 105272-9; fetch or import them first"));
+                return Err(none());
             }
             let readings = readings(&texts)?;
-            diagnose(&readings, at, backend, request.chart)
+            let record = node.record_id(&source, "Patient", &request.patient);
+            node.answer_glucose(record, (&readings, at), backend, &in_use, &request)
         })
         .await
     }
+
+    /// Forecasts with the model in use, and with the one beside it; the answer is that of the one in use.
+    fn answer_glucose(
+        &self,
+        record: RecordId,
+        (readings, at): (&Readings, Option<i64>),
+        backend: Backend,
+        in_use: &InUse,
+        request: &GlucoseRequest,
+    ) -> Result<GlucoseAnswer, Problem> {
+        let reader = MODELS.get(&in_use.active, backend, GlucoseModel::load)?;
+        let Read { mut answer, series, forecast, took } = read(readings, &reader, at, request.chart)?;
+        let input = serde_json::to_vec(&readings.readings).tried("write what was read")?;
+        let output = serde_json::to_vec(&answer.report).tried("write the result")?;
+        let ended = Ended { refused: forecast.as_ref().err().map(|it| it.name()), novelty: None };
+        let (input, output, model) = (&input[..], &output[..], &answer.report.model);
+        let answered = Answered { model, record, input, output, ended };
+        let opinion = self.note_answer(&answered, request.opinion.as_ref())?;
+        answer.report.opinion = opinion;
+        // What is no series is refused before any model is asked.
+        if let (Some(shadow), Ok(series)) = (&in_use.shadow, &series) {
+            let said = |network: &GlucoseModel| network.forecast(series, at);
+            let beside = MODELS.beside(shadow, backend, GlucoseModel::load, said);
+            self.note_shadow(shadow, (&forecast, took), beside, Run::of_glucose);
+        }
+        Ok(answer)
+    }
+}
+
+/// The networks of this process.
+static MODELS: ModelCache<GlucoseModel> = ModelCache::new();
+
+/// A network that forecasts glucose.
+type GlucoseReader = Reader<GlucoseModel>;
+
+/// The compiled-in model, for tables that belong to no home.
+///
+/// # Errors
+/// [`Problem`] when it cannot be read.
+pub(crate) fn built_in(backend: Backend) -> Result<GlucoseReader, Problem> {
+    MODELS.get(&Chosen::built_in(GLUCOSE_MODEL)?, backend, GlucoseModel::load)
+}
+
+/// Readings that were forecast from, with what is needed to do it again beside.
+struct Read {
+    answer: GlucoseAnswer,
+    series: Result<GlucoseSeries, Refusal>,
+    forecast: Result<GlucoseForecast, Refusal>,
+    took: Duration,
 }
 
 /// Readings out of Observations, which come newest first.
@@ -107,34 +163,35 @@ pub(crate) fn parse_at(text: &str) -> Result<i64, Problem> {
 /// Forecasts from readings, and draws them if asked to. Readings that are refused are no error.
 ///
 /// # Errors
-/// [`Problem`] when the model cannot be used or nothing can be drawn.
+/// [`Problem`] when nothing can be drawn.
 pub(crate) fn diagnose(
     readings: &Readings,
+    reader: &GlucoseReader,
     at: Option<i64>,
-    backend: Backend,
     draw: bool,
 ) -> Result<GlucoseAnswer, Problem> {
-    let model = model(backend)?;
-    let mut report = report(readings, backend)?;
-    let series = readings
-        .readings
-        .iter()
-        .map(|(at_s, value)| GlucoseReading { at_s: *at_s, mg_per_dl: *value as f32 })
-        .collect();
-    let judged = GlucoseSeries::new(series).and_then(|series| Ok((model.forecast(&series, at)?, series)));
-    let (forecast, series) = match judged {
-        Ok(judged) => judged,
-        Err(refusal) => {
-            report.refused = Some(refused(refusal));
-            return Ok(GlucoseAnswer { report, svg: None });
-        }
-    };
-    tell(&mut report, &forecast, readings.zoned);
+    Ok(read(readings, reader, at, draw)?.answer)
+}
+
+fn read(readings: &Readings, reader: &GlucoseReader, at: Option<i64>, draw: bool) -> Result<Read, Problem> {
+    let mut report = report(readings, reader);
+    let reading = |(at_s, value): &(i64, f64)| GlucoseReading { at_s: *at_s, mg_per_dl: *value as f32 };
+    let series = GlucoseSeries::new(readings.readings.iter().map(reading).collect());
+    let started = Instant::now();
+    let forecast = series.as_ref().map_err(|refusal| *refusal);
+    let forecast = forecast.and_then(|series| reader.network.forecast(series, at));
+    let took = started.elapsed();
     let mut svg = None;
-    if draw && let Ok(window) = series.window(at) {
-        svg = Some(chart(&window, &forecast).svg().tried("draw the forecast")?);
+    match &forecast {
+        Ok(forecast) => {
+            tell(&mut report, forecast, readings.zoned);
+            if draw && let Ok(Ok(window)) = series.as_ref().map(|series| series.window(at)) {
+                svg = Some(chart(&window, forecast).svg().tried("draw the forecast")?);
+            }
+        }
+        Err(refusal) => report.refused = Some(refused(*refusal)),
     }
-    Ok(GlucoseAnswer { report, svg })
+    Ok(Read { answer: GlucoseAnswer { report, svg }, series, forecast, took })
 }
 
 fn refused(refusal: Refusal) -> String {
@@ -145,19 +202,12 @@ fn refused(refusal: Refusal) -> String {
     }
 }
 
-/// The model of a backend, read once in a process.
-fn model(backend: Backend) -> Result<Arc<GlucoseModel>, Problem> {
-    static MODELS: ModelCache<GlucoseModel> = ModelCache::new();
-    Ok(MODELS.get(&Chosen::built_in(GLUCOSE_MODEL)?, backend, GlucoseModel::load)?.network)
-}
-
-fn report(readings: &Readings, backend: Backend) -> Result<GlucoseReport, Problem> {
-    let card = Model::named(GLUCOSE_MODEL).tried("read the card of the model")?.card;
+fn report(readings: &Readings, reader: &GlucoseReader) -> GlucoseReport {
     let unit = readings.unit.map(|unit| match unit {
         Unit::MgPerDl => "mg/dL".to_owned(),
         Unit::MmolPerL => "mmol/L".to_owned(),
     });
-    Ok(GlucoseReport {
+    GlucoseReport {
         refused: None,
         readings: readings.readings.len(),
         unit,
@@ -166,9 +216,10 @@ fn report(readings: &Readings, backend: Backend) -> Result<GlucoseReport, Proble
         baseline: Vec::new(),
         explanation: None,
         urgency: None,
-        model: model_info(&card, backend),
-        advice: card.about.safety,
-    })
+        model: reader.info(),
+        advice: reader.advice(),
+        opinion: None,
+    }
 }
 
 fn tell(report: &mut GlucoseReport, forecast: &GlucoseForecast, zoned: bool) {

@@ -9,16 +9,16 @@ mod table;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use inference::chart::{Bar, Bars};
-use inference::risk::{Assessment, Fields, Known, RISK_MODELS, RiskModel, Values};
-use inference::{Backend, Model, sha256};
+use inference::risk::{Assessment, Fields, Known, RISK_MODELS, Refusal, RiskModel, Values};
+use inference::{About, Backend, sha256};
 use jiff::civil::Date;
-use keys::AuditAction;
+use keys::{AuditAction, RecordId};
 
-use super::model_info::model_info;
 use super::models::work::ModelWork;
-use super::models::{Chosen, ModelCache};
+use super::models::{Answered, Chosen, Ended, InUse, ModelCache, Reader, Run};
 use super::problem::{Problem, Tried};
 use super::records::parse_source;
 use super::{Node, audit, blocking};
@@ -39,11 +39,11 @@ const METHOD: &str = "each value's own terms of the weighted sum, in log-odds ag
 /// Names that nobody asked for, as far as a report lists them.
 const MAX_IGNORED: usize = 50;
 
-/// A model with its card.
-pub(crate) struct RiskReader {
-    card: inference::ModelCard,
-    model: Arc<RiskModel>,
-}
+/// The networks of this process, of each model by itself: built-in ones have no name but the place.
+static MODELS: [ModelCache<RiskModel>; RISK_MODELS.len()] = [const { ModelCache::new() }; RISK_MODELS.len()];
+
+/// A model of risk that is loaded, with its card.
+pub(crate) struct RiskReader(Reader<RiskModel>);
 
 /// What is known of a person, before the model sees it.
 struct Person {
@@ -51,32 +51,35 @@ struct Person {
     told: Vec<Told>,
     set_aside: Vec<SetAside>,
     ignored: Vec<String>,
-    refused: Option<String>,
+}
+
+/// The place of a model among those of risk, by its name or its short name.
+fn place_of(name: &str) -> Result<usize, Problem> {
+    let known = About::named(name).ok();
+    let place = known.and_then(|about| RISK_MODELS.iter().position(|other| *other == about.name));
+    place.ok_or_else(|| {
+        Problem::wrong_use(format!("there is no model of risk called {name}"))
+            .next("use one of: heart, readmission, breast; see: metaclinic models list")
+    })
 }
 
 impl RiskReader {
-    /// The model of this name, or of its short name.
+    /// The compiled-in model of this name or short name, for people who belong to no home.
     ///
     /// # Errors
     /// [`Problem`] when there is no such model of risk.
-    pub(crate) fn named(name: &str) -> Result<RiskReader, Problem> {
-        static MODELS: [ModelCache<RiskModel>; RISK_MODELS.len()] =
-            [const { ModelCache::new() }; RISK_MODELS.len()];
-        let unknown = || {
-            Problem::wrong_use(format!("there is no model of risk called {name}"))
-                .next("use one of: heart, readmission, breast; see: metaclinic models list")
-        };
-        let model = Model::named(name).map_err(|_| unknown())?;
-        let place =
-            RISK_MODELS.iter().position(|known| *known == model.card.about.name).ok_or_else(unknown)?;
-        let chosen = Chosen::built_in(RISK_MODELS[place])?;
-        let read = MODELS[place].get(&chosen, Backend::default(), RiskModel::of)?;
-        Ok(RiskReader { card: model.card, model: read.network })
+    pub(crate) fn built_in(name: &str) -> Result<RiskReader, Problem> {
+        let place = place_of(name)?;
+        RiskReader::of(place, &Chosen::built_in(RISK_MODELS[place])?)
+    }
+
+    fn of(place: usize, chosen: &Chosen) -> Result<RiskReader, Problem> {
+        MODELS[place].get(chosen, Backend::default(), RiskModel::of).map(RiskReader)
     }
 
     /// What it asks for.
     pub(crate) fn fields(&self) -> &Fields {
-        self.model.fields()
+        self.0.network.fields()
     }
 
     /// Reads values that were given by hand.
@@ -116,37 +119,35 @@ impl RiskReader {
                 told: Vec::new(),
                 set_aside: Vec::new(),
                 ignored: Vec::new(),
-                refused: None,
             };
-            match read {
-                Ok(Known { values, ignored }) => {
-                    let source = format!("{stem} row {row}");
-                    person.told = told(&values, &source);
-                    (person.values, person.ignored) = (values, ignored);
-                }
-                Err(reason) => person.refused = Some(reason),
-            }
+            let read = read.map(|Known { values, ignored }| {
+                let source = format!("{stem} row {row}");
+                person.told = told(&values, &source);
+                (person.values, person.ignored) = (values, ignored);
+            });
             person.give(given);
-            each(row, self.answer(&person, None, draw)?)
+            let assess = |()| self.0.network.assess(&person.values).map_err(|refusal| refusal.to_string());
+            let said = read.and_then(assess);
+            each(row, self.answer(&person, said.as_ref().map_err(String::clone), None, draw)?)
         })
     }
 
-    fn answer(&self, person: &Person, today: Option<Date>, draw: bool) -> Result<RiskAnswer, Problem> {
-        let said = match &person.refused {
-            Some(reason) => Err(reason.clone()),
-            None => self.model.assess(&person.values).map_err(|refusal| refusal.to_string()),
-        };
+    fn answer(
+        &self,
+        person: &Person,
+        said: Result<&Assessment, String>,
+        today: Option<Date>,
+        draw: bool,
+    ) -> Result<RiskAnswer, Problem> {
         let mut report = self.report(person, today);
-        match &said {
+        let is_said = said.is_ok();
+        match said {
             Ok(said) => self.tell(said, person, &mut report),
-            Err(reason) => report.refused = Some(reason.clone()),
+            Err(reason) => report.refused = Some(reason),
         }
         report.digest = digest(&report)?;
-        let svg = match said {
-            Ok(_) if draw => Some(self.bars(&report).svg().tried("draw the chart")?),
-            _ => None,
-        };
-        Ok(RiskAnswer { report, svg })
+        let svg = (is_said && draw).then(|| self.bars(&report).svg().tried("draw the chart"));
+        Ok(RiskAnswer { report, svg: svg.transpose()? })
     }
 
     /// Everything but what the model says.
@@ -172,7 +173,6 @@ impl RiskReader {
             source: source.clone(),
             reason: reason.clone(),
         };
-        let about = &self.card.about;
         RiskReport {
             refused: None,
             risks: Vec::new(),
@@ -191,9 +191,10 @@ impl RiskReader {
             values: person.told.iter().filter_map(value).collect(),
             set_aside: person.set_aside.iter().map(aside).collect(),
             ignored: person.ignored.iter().take(MAX_IGNORED).cloned().collect(),
-            model: model_info(&self.card, Backend::default()),
-            advice: about.safety.clone(),
+            model: self.0.info(),
+            advice: self.0.advice(),
             digest: String::new(),
+            opinion: None,
         }
     }
 
@@ -207,7 +208,7 @@ impl RiskReader {
             when: outcome.when.clone(),
             probability: said.probability,
             interval: said.interval,
-            share_learned_from: self.model.share(),
+            share_learned_from: self.0.network.share(),
         }];
         let mut parts: Vec<RiskPart> = said
             .parts
@@ -290,11 +291,17 @@ fn significant(number: f64) -> String {
     format!("{number:.places$}")
 }
 
-/// What a clinician confirms: model, values and answer. Not how old the values are, which changes by itself.
+/// What was read: values, and where each came from. Not how old they are, which changes by itself.
+fn read_of(report: &RiskReport) -> Vec<(&str, &str, &str)> {
+    report.values.iter().map(|it| (it.name.as_str(), it.value.as_str(), it.source.as_str())).collect()
+}
+
+/// What a clinician confirms: model, values and answer.
 fn digest(report: &RiskReport) -> Result<String, Problem> {
-    let values: Vec<_> = report.values.iter().map(|it| (&it.name, &it.value, &it.source)).collect();
+    let model = &report.model;
     let probability = report.probability.map(f64::to_bits);
-    let told = (&report.model.name, &report.model.weights_sha256, values, probability, &report.refused);
+    let model = (&model.name, &model.version, &model.weights_sha256);
+    let told = (model, read_of(report), probability, &report.refused);
     Ok(sha256(&serde_json::to_vec(&told).tried("write the answer")?))
 }
 
@@ -309,6 +316,11 @@ struct ReadPerson {
     reader: RiskReader,
     answer: RiskAnswer,
     gathered: Gathered,
+    /// The Patient.
+    record: RecordId,
+    values: Values,
+    said: Result<Assessment, Refusal>,
+    took: Duration,
 }
 
 impl Node {
@@ -320,8 +332,38 @@ impl Node {
         if request.to_confirm {
             self.may_confirm()?;
         }
+        let place = place_of(&request.model)?;
+        let in_use = self.in_use(RISK_MODELS[place]).await?;
         let node = Arc::clone(self);
-        ModelWork::shared().run(move |_| Ok(node.read_risk(&request)?.answer)).await
+        ModelWork::shared().run(move |_| node.answer_risk(place, &in_use, &request)).await
+    }
+
+    /// Reads with the model in use, and with the one beside it; the answer is that of the one in use.
+    fn answer_risk(
+        &self,
+        place: usize,
+        in_use: &InUse,
+        request: &RiskRequest,
+    ) -> Result<RiskAnswer, Problem> {
+        let read = self.read_risk(place, &in_use.active, request)?;
+        let ReadPerson { reader, mut answer, record, values, said, took, .. } = read;
+        let report = &answer.report;
+        let input = serde_json::to_vec(&read_of(report)).tried("write what was read")?;
+        let ended = Ended { refused: said.as_ref().err().map(Refusal::name), novelty: None };
+        let (input, output, model) = (&input[..], report.digest.as_bytes(), &report.model);
+        let answered = Answered { model, record, input, output, ended };
+        let opinion = self.note_answer(&answered, request.opinion.as_ref())?;
+        answer.report.opinion = opinion;
+        // What the records themselves say is refused before any model is asked.
+        if let Some(shadow) = in_use.shadow.as_ref().filter(|_| !matches!(said, Err(Refusal::Died))) {
+            let called_from = reader.fields().called_from;
+            let assess = |network: &RiskModel| network.assess(&values);
+            let beside = MODELS[place].beside(shadow, reader.0.backend, RiskModel::of, assess);
+            self.note_shadow(shadow, (&said, took), beside, |said, took| {
+                Run::of_risk(said, took, called_from)
+            });
+        }
+        Ok(answer)
     }
 
     /// Keeps what a clinician confirmed as a RiskAssessment.
@@ -333,32 +375,40 @@ impl Node {
         request: RiskConfirmRequest,
     ) -> Result<RiskConfirmed, Problem> {
         self.may_confirm()?;
+        let place = place_of(&request.request.model)?;
+        let in_use = self.in_use(RISK_MODELS[place]).await?;
         let node = Arc::clone(self);
+        // The same reading once more, to see that nothing has changed: it counts as no further run.
         blocking(move || {
-            let read = node.read_risk(&request.request)?;
+            let read = node.read_risk(place, &in_use.active, &request.request)?;
             node.keep_confirmed(&read, &request)
         })
         .await
     }
 
-    fn read_risk(&self, request: &RiskRequest) -> Result<ReadPerson, Problem> {
-        let reader = RiskReader::named(&request.model)?;
+    fn read_risk(&self, place: usize, chosen: &Chosen, request: &RiskRequest) -> Result<ReadPerson, Problem> {
+        let reader = RiskReader::of(place, chosen)?;
         let given = reader.given(&request.set)?;
         let source = request.source.as_deref().map(parse_source).transpose()?;
         let today = today();
         let gathered = self.gather(reader.fields(), &request.patient, source, today)?;
+        let record = self.record_id(&gathered.source, "Patient", &request.patient);
         let mut event = audit::event(clock::now(), AuditAction::Read, gathered.opened);
-        event.1.object = Some(*self.record_id(&gathered.source, "Patient", &request.patient).as_bytes());
+        event.1.object = Some(*record.as_bytes());
         self.note(vec![event])?;
         let mut person = Person {
             values: gathered.values.clone(),
             told: gathered.told.clone(),
             set_aside: gathered.set_aside.clone(),
             ignored: Vec::new(),
-            refused: gathered.died.then(|| "the record says that this person has died".to_owned()),
         };
         person.give(&given);
-        let answer = reader.answer(&person, Some(today), request.chart)?;
-        Ok(ReadPerson { reader, answer, gathered })
+        let started = Instant::now();
+        let network = &reader.0.network;
+        let said = if gathered.died { Err(Refusal::Died) } else { network.assess(&person.values) };
+        let took = started.elapsed();
+        let told = said.as_ref().map_err(ToString::to_string);
+        let answer = reader.answer(&person, told, Some(today), request.chart)?;
+        Ok(ReadPerson { reader, answer, gathered, record, values: person.values, said, took })
     }
 }

@@ -85,9 +85,7 @@ impl Node {
         // What the file itself says is refused before any model is asked.
         if let (Some(shadow), Ok(image)) = (&in_use.shadow, &image) {
             let beside = MODELS.beside(shadow, backend, XrayModel::of, |network| network.read(image));
-            let times = [took, beside.as_ref().map_or(Duration::ZERO, |(_, took)| *took)];
-            let run = Run::of_xray(&finding, beside.as_ref().map(|(finding, _)| finding), times);
-            self.note_shadow(XRAY_MODEL, &shadow.digest(), &run);
+            self.note_shadow(shadow, (&finding, took), beside, Run::of_xray);
         }
         Ok(answer)
     }

@@ -217,3 +217,11 @@ mod learning {
         assert!(train(&fields, &people, &Training::quiet(1)).is_err());
     }
 }
+
+#[test]
+fn reasons_are_counted_apart() {
+    let little = Refusal::TooLittle { known: 1, of: 3, least: 2, missing: String::new() };
+    let names = [Refusal::Died, Refusal::Needed("age".into()), little].map(|refusal| refusal.name());
+    assert_eq!(names, Refusal::NAMES);
+    assert!(names.iter().all(|name| names.iter().filter(|other| other == &name).count() == 1));
+}

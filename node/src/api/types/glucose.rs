@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ModelInfo;
+use super::{ModelInfo, OpinionInfo, OpinionRequest};
 
 /// Whose stored readings to forecast from.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -18,6 +18,9 @@ pub(crate) struct GlucoseRequest {
     pub backend: Option<String>,
     /// Whether to draw it.
     pub chart: bool,
+    /// What the person who looked thinks of the answer.
+    #[serde(default)]
+    pub opinion: Option<OpinionRequest>,
 }
 
 /// What the model says of readings.
@@ -52,6 +55,8 @@ pub(crate) struct GlucoseReport {
     pub model: ModelInfo,
     /// What to do with this.
     pub advice: String,
+    /// What a person thinks of it, if anybody said so; records of a home only.
+    pub opinion: Option<OpinionInfo>,
 }
 
 /// A reading.

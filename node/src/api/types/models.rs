@@ -269,7 +269,7 @@ pub(crate) struct ComparisonReport {
 /// What came of running both, as counts.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ShadowReport {
-    /// Recordings or pictures that both were given.
+    /// Recordings, pictures, people or series of readings that both were given.
     pub runs: u64,
     /// Runs in which the new one broke.
     pub failed: u64,
@@ -283,8 +283,10 @@ pub(crate) struct ShadowReport {
     pub classes: Vec<ShadowClass>,
     /// What only one of them took for a beat.
     pub unmatched: u64,
-    /// Of probabilities, 0 to 1.
+    /// Of what both said.
     pub mean_absolute_difference: Option<f64>,
+    /// What that is told in: `probability` (0 to 1) or `mg/dL`.
+    pub difference_in: String,
     /// Time of the new one over that of the one in use.
     pub time_ratio: Option<f64>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ModelInfo;
+use super::{ModelInfo, OpinionInfo, OpinionRequest};
 
 /// Whose risk to read, out of stored records.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -22,6 +22,9 @@ pub(crate) struct RiskRequest {
     pub chart: bool,
     /// Whether it is meant to be confirmed: then whoever may not is told at once.
     pub to_confirm: bool,
+    /// What the person who looked thinks of the answer.
+    #[serde(default)]
+    pub opinion: Option<OpinionRequest>,
 }
 
 /// What the model says of a person.
@@ -76,6 +79,8 @@ pub(crate) struct RiskReport {
     pub advice: String,
     /// SHA-256 over model, values and answer: what a clinician confirms.
     pub digest: String,
+    /// What a person thinks of it, if anybody said so; records of a home only.
+    pub opinion: Option<OpinionInfo>,
 }
 
 /// A risk.

@@ -6,6 +6,7 @@ use ::records::glucose::Unit;
 use clap::Args;
 
 use super::super::{Context, output, pictures, records};
+use super::opinion::{self, OpinionArgs};
 use super::reference;
 use crate::api::types::{GlucoseAnswer, GlucoseReport, GlucoseRequest};
 use crate::service::problem::Problem;
@@ -29,6 +30,8 @@ pub(in crate::cli) struct GlucoseArgs {
     /// Draw readings and forecast into this file, .svg or .png
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
+    #[command(flatten)]
+    opinion: OpinionArgs,
     /// What the model computes with, flex unless said otherwise
     #[arg(long, value_name = "BACKEND")]
     backend: Option<String>,
@@ -50,7 +53,8 @@ pub(super) async fn run(context: &Context, args: GlucoseArgs) -> Result<(), Prob
                 .with_client(async |client| {
                     let source = records::named(client, args.from.as_deref()).await?;
                     let (at, backend) = (args.at.clone(), args.backend.clone());
-                    let request = GlucoseRequest { patient, source, at, backend, chart };
+                    let opinion = args.opinion.request();
+                    let request = GlucoseRequest { patient, source, at, backend, chart, opinion };
                     client.post::<GlucoseAnswer>("/api/v1/diagnose/glucose", &request).await
                 })
                 .await?
@@ -60,9 +64,14 @@ pub(super) async fn run(context: &Context, args: GlucoseArgs) -> Result<(), Prob
                 .next("name the patient, e.g.: metaclinic diagnose glucose Patient/ID"));
         }
         None => {
+            args.opinion.none_about_files()?;
             let backend = ecg::parse_backend(args.backend.as_deref())?;
             let path = PathBuf::from(&args.target);
-            blocking(move || glucose::diagnose(&glucose::read_file(&path, unit)?, at, backend, chart)).await?
+            blocking(move || {
+                let readings = glucose::read_file(&path, unit)?;
+                glucose::diagnose(&readings, &glucose::built_in(backend)?, at, chart)
+            })
+            .await?
         }
     };
     let drawn = args.chart.as_deref().zip(answer.svg.as_deref());
@@ -109,6 +118,7 @@ fn show(context: &Context, report: &GlucoseReport, chart: Option<&Path>) -> Resu
     if let Some(file) = chart {
         output::line(&format!("Readings and forecast: {}", file.display()));
     }
+    opinion::show(report.opinion.as_ref());
     output::line(&format!("\n{}", report.advice));
     output::line(&format!(
         "Model {} {} (weights {}…): research software, not a medical device. Card and limits: metaclinic models show {}",

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::super::{Context, output, pictures, records};
+use super::opinion::{self, OpinionArgs};
 use crate::api::types::{RiskAnswer, RiskConfirmRequest, RiskConfirmed, RiskReport, RiskRequest, RiskValue};
 use crate::service::blocking;
 use crate::service::problem::{Problem, Tried};
@@ -35,8 +36,10 @@ pub(in crate::cli) struct RiskArgs {
     /// Draw what each value added into this file, .svg or .png (one person only)
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
+    #[command(flatten)]
+    opinion: OpinionArgs,
     /// Keep it as a FHIR RiskAssessment: asks on a terminal first; only in a clinic's home
-    #[arg(long, requires = "by")]
+    #[arg(long, requires = "by", conflicts_with = "disagree")]
     confirm: bool,
     /// Who confirms: a name, or Practitioner/ID of an own record
     #[arg(long, value_name = "CLINICIAN", requires = "confirm")]
@@ -52,7 +55,7 @@ pub(super) async fn run(context: &Context, args: RiskArgs) -> Result<(), Problem
     }
     let set = parse_set(&args.set)?;
     // Wrong names and values are told before anything is opened.
-    RiskReader::named(&args.model)?.given(&set)?;
+    RiskReader::built_in(&args.model)?.given(&set)?;
     match patient(&args.target) {
         Some(patient) => stored(context, &args, patient, set).await,
         None => file(context, args, set).await,
@@ -108,6 +111,7 @@ async fn stored(
                 set,
                 chart: args.chart.is_some(),
                 to_confirm: args.confirm,
+                opinion: args.opinion.request(),
             };
             let answer = client.post::<RiskAnswer>("/api/v1/diagnose/risk", &request).await?;
             draw(&answer, args.chart.as_deref())?;
@@ -165,12 +169,13 @@ async fn file(context: &Context, args: RiskArgs, set: BTreeMap<String, String>) 
         return Err(Problem::wrong_use("a row of a file is nobody's record, so nothing can be kept of it")
             .next("import the records, then: metaclinic diagnose risk Patient/ID --confirm --by NAME"));
     }
+    args.opinion.none_about_files()?;
     if args.from.is_some() {
         return Err(Problem::wrong_use("--from is for records, not for a file").next("leave it out"));
     }
     let as_json = context.global.json;
     blocking(move || {
-        let reader = RiskReader::named(&args.model)?;
+        let reader = RiskReader::built_in(&args.model)?;
         let given = reader.given(&set)?;
         let path = PathBuf::from(&args.target);
         let shown = path.display().to_string();
@@ -247,6 +252,7 @@ fn words(whose: &str, report: &RiskReport) {
         ));
     }
     missing(report);
+    opinion::show(report.opinion.as_ref());
     output::line(&format!(
         "\nModel {} {} (weights {}…): research software, not a medical device, no diagnosis. Where it fails:",
         report.model.name,

@@ -289,6 +289,10 @@ pub(super) async fn compare(context: &Context, name: String, data: Option<PathBu
 
 fn show_shadow(shadow: &ShadowReport) {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+    let difference = match shadow.difference_in.as_str() {
+        "probability" => "mean difference of probabilities".to_owned(),
+        unit => format!("mean difference in {unit}"),
+    };
     output::facts([
         ("runs of both", shadow.runs.to_string()),
         ("in which the new one broke", shadow.failed.to_string()),
@@ -297,7 +301,7 @@ fn show_shadow(shadow: &ShadowReport) {
             format!("{}, {}, {}", shadow.refused_by_both, shadow.refused_by_active, shadow.refused_by_shadow),
         ),
         ("beats for one of them alone", shadow.unmatched.to_string()),
-        ("mean difference of probabilities", number(shadow.mean_absolute_difference)),
+        (difference.as_str(), number(shadow.mean_absolute_difference)),
         ("time of the new over the old", number(shadow.time_ratio)),
     ]);
     let row =

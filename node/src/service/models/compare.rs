@@ -87,7 +87,7 @@ impl Node {
             model: name.clone(),
             in_use: active.model.card.about.version.clone(),
             version: new.model_version.clone(),
-            shadow: state.shadow.is_some().then(|| state.counts.report()),
+            shadow: state.shadow.is_some().then(|| state.counts.report(&name)),
             data: None,
         };
         let Some(folder) = request.data else { return Ok(report) };

@@ -25,8 +25,8 @@ const VERSION: u8 = 1;
 const MAX_STATE_BYTES: usize = 1 << 20;
 /// Steps that can be taken back.
 const MAX_BEFORE: usize = 4;
-/// Opened packages kept in memory.
-const MAX_OPENED: usize = 4;
+/// Opened packages kept in memory: of each of six models the one in use and the one beside it.
+const MAX_OPENED: usize = 12;
 
 /// A package that lies here, sealed.
 #[derive(Clone, Serialize, Deserialize)]

@@ -15,6 +15,25 @@ use crate::clock;
 const PAGE: usize = 1_000;
 
 impl Node {
+    /// The source that is named, else the own one, else the only peer with a match. `None` when nobody has any.
+    ///
+    /// # Errors
+    /// [`Problem`] when the query is not understood, or several peers have matches.
+    pub(crate) fn one_source(&self, query: &str, named: Option<Source>) -> Result<Option<Source>, Problem> {
+        if named.is_some() {
+            return Ok(named);
+        }
+        let query = Query::parse(query).map_err(query_problem)?;
+        match self.read_index().sources(&query).as_slice() {
+            [] => Ok(None),
+            // Own resources come first in the order of sources.
+            [Source::Own, ..] => Ok(Some(Source::Own)),
+            [only] => Ok(Some(*only)),
+            several => Err(Problem::wrong_use(format!("{} peers have such records", several.len()))
+                .next("name the one that is meant with --from PEER")),
+        }
+    }
+
     /// The texts of what a query finds, in its order, up to `most`: of the source that is named, else own ones, else those of
     /// the only peer that has any. Audited as one search.
     ///
@@ -26,19 +45,8 @@ impl Node {
         source: Option<Source>,
         most: usize,
     ) -> Result<Vec<String>, Problem> {
+        let Some(source) = self.one_source(query, source)? else { return Ok(Vec::new()) };
         let query = Query::parse(query).map_err(query_problem)?.with_count(PAGE);
-        let sources = self.read_index().sources(&query);
-        let source = match (source, sources.as_slice()) {
-            (Some(source), _) => source,
-            (None, []) => return Ok(Vec::new()),
-            // Own resources come first in the order of sources.
-            (None, [Source::Own, ..]) => Source::Own,
-            (None, [only]) => *only,
-            (None, several) => {
-                return Err(Problem::wrong_use(format!("{} peers have such records", several.len()))
-                    .next("name the one that is meant with --from PEER"));
-            }
-        };
         let mut query = query.with_source(Some(source));
         let mut texts = Vec::new();
         loop {

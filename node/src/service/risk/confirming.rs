@@ -39,8 +39,10 @@ impl Node {
                 .next("give what is missing with --set name=value"));
         }
         if report.digest != request.digest {
-            return Err(Problem::failed("the records have changed since this was read; nothing was kept")
-                .next("read it again, and confirm what it says then"));
+            return Err(Problem::failed(
+                "the records or the model have changed since this was read; nothing was kept",
+            )
+            .next("read it again, and confirm what it says then"));
         }
         let performer = self.performer(&request.by)?;
         let now = clock::now();

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use inference::ModelCard;
 use inference::ecg::ECG_MODEL;
 use inference::fusion::{
     self, EcgFacts, GlucoseFacts, NEWS2_LEAST_AGE_YEARS, SelfCheckFacts, VitalSign, self_check, vitals,
@@ -12,7 +11,7 @@ use inference::risk::HEART_MODEL;
 use inference::triage::{Basis, Known, Language, Person, assess, read_text};
 use inference::xray::XRAY_MODEL;
 
-use super::super::problem::{Kind, Problem, Tried};
+use super::super::problem::{Kind, Problem};
 use super::super::{Node, blocking};
 use super::gathering::{Document, hours_since};
 use super::{Found, Maybe, Question, Rates};
@@ -90,6 +89,7 @@ impl Node {
             set: std::collections::BTreeMap::new(),
             chart: false,
             to_confirm: false,
+            opinion: None,
         };
         let report = match self.diagnose_risk(request).await {
             Ok(answer) => answer.report,
@@ -101,8 +101,8 @@ impl Node {
         // It is as old as the oldest value that it rests on.
         let oldest = report.values.iter().filter_map(|it| Some((it.days_old?, it.date.clone()))).max();
         let age_h = oldest.as_ref().map(|it| it.0 as f64 * 24.0);
-        let card = card_of(HEART_MODEL)?;
-        let reading = fusion::risk(risk.probability, risk.interval, age_h, &card);
+        let card = &self.in_use(HEART_MODEL).await?.active.model.card;
+        let reading = fusion::risk(risk.probability, risk.interval, age_h, card);
         let mut from: Vec<&str> = report.values.iter().map(|it| it.source.as_str()).collect();
         from.sort_unstable();
         from.dedup();
@@ -121,6 +121,7 @@ impl Node {
             at: None,
             backend: None,
             chart: false,
+            opinion: None,
         };
         let report = match self.diagnose_glucose(request).await {
             Ok(answer) => answer.report,
@@ -134,7 +135,8 @@ impl Node {
         let range_mg_per_dl = ends.fold([value; 2], |now, it| [now[0].min(it[0]), now[1].max(it[1])]);
         let facts = GlucoseFacts { urgency, last_mg_per_dl: value, range_mg_per_dl };
         let age_h = hours_since(&last.at, question.now_s).map(|it| it.0.max(0.0));
-        let reading = fusion::glucose(&facts, age_h, &card_of(GLUCOSE_MODEL)?);
+        let card = &self.in_use(GLUCOSE_MODEL).await?.active.model.card;
+        let reading = fusion::glucose(&facts, age_h, card);
         Ok(reading.ok_or_else(|| NO_FIGURES.to_owned()).map(|reading| Found {
             reading,
             from: format!("{} readings of the monitor", report.readings),
@@ -222,10 +224,6 @@ const MAX_SIGN_AGE_H: f64 = fusion::OLDEST_HALF_LIVES * fusion::Kind::Vitals.hal
 /// A reading that cannot be made is missing; a house that is too busy is told as that.
 fn unread(problem: Problem) -> Result<Maybe, Problem> {
     if problem.kind == Kind::Busy { Err(problem) } else { Ok(Err(problem.message)) }
-}
-
-fn card_of(name: &str) -> Result<ModelCard, Problem> {
-    Ok(inference::Model::named(name).tried("read the card of the model")?.card)
 }
 
 fn named(model: &ModelInfo) -> String {
