@@ -127,6 +127,19 @@ fn who_does_not_breathe_or_react_is_helped_at_once_and_told_how() {
 }
 
 #[test]
+fn a_wound_that_does_not_stop_bleeding_is_an_emergency() {
+    assert_eq!(
+        urgency("I cut my arm with a saw and it won't stop bleeding", Language::En, Some(40.0)),
+        Urgency::Emergency
+    );
+    assert_eq!(urgency("手臂被锯子割了，血一直流止不住", Language::Zh, Some(40.0)), Urgency::Emergency);
+    assert!(
+        urgency("A small cut on my finger, it stopped bleeding", Language::En, Some(40.0))
+            < Urgency::Emergency
+    );
+}
+
+#[test]
 fn puffed_ankles_are_not_short_of_breath() {
     let read = read_text("My ankles are puffed up.", Language::En).unwrap();
     let codes: Vec<&str> = read.findings.keys().map(|it| it.code()).collect();
