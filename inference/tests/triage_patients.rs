@@ -140,6 +140,72 @@ fn a_wound_that_does_not_stop_bleeding_is_an_emergency() {
 }
 
 #[test]
+fn a_pregnancy_told_beside_the_text_counts_as_one_told_in_it() {
+    let person = Person { age_years: Some(28.0), pregnant: Some(true), ..Person::default() };
+    for (text, language) in [
+        ("I have a bad headache and see flashing lights, my feet are swollen", Language::En),
+        ("baby has not been moving since yesterday", Language::En),
+        ("头疼得厉害，眼前冒金星，脚肿", Language::Zh),
+        ("从昨天起宝宝不怎么动了", Language::Zh),
+    ] {
+        let mut known = Known::default();
+        known.hear(&read_text(text, language).unwrap());
+        assert_eq!(assess(&person, &known).urgency, Urgency::Emergency, "{text}");
+    }
+}
+
+#[test]
+fn who_reports_of_a_relative_is_not_the_patient() {
+    for (text, language) in [
+        ("my mother has chest pain and is sweating, I am with her", Language::En),
+        ("My father has crushing chest pain, please help me", Language::En),
+        ("I called an ambulance, my wife is sweating and has chest pain", Language::En),
+        ("我妈胸口疼得厉害，出冷汗，我在旁边", Language::Zh),
+        ("我爸胸口疼，出冷汗，我很担心", Language::Zh),
+    ] {
+        assert_eq!(urgency(text, language, None), Urgency::Emergency, "{text}");
+    }
+    for (text, language) in [
+        ("My mother had a heart attack at 50. I have a runny nose and I sneeze since 3 days.", Language::En),
+        ("我妈胸口疼，我流鼻涕两天", Language::Zh),
+    ] {
+        assert!(urgency(text, language, Some(30.0)) < Urgency::Emergency, "{text}");
+    }
+}
+
+#[test]
+fn everyday_words_for_what_cannot_wait_are_understood() {
+    for (text, language, age_years) in [
+        (
+            "I can't feel my left arm properly and my words came out wrong for ten minutes, fine now",
+            Language::En,
+            55.0,
+        ),
+        ("barking cough at night, noisy when she breathes in", Language::En, 6.0),
+        ("can't catch my breath, have to sit up to sleep, ankles swollen", Language::En, 58.0),
+        ("刚才左手没劲，说话不利索，十分钟就好了", Language::Zh, 55.0),
+        ("我把一整盒布洛芬都吃了", Language::Zh, 16.0),
+        ("晚上咳得像狗叫，吸气有声音", Language::Zh, 6.0),
+        ("眼睛又红又痛，看灯有光圈", Language::Zh, 45.0),
+        ("不确定有没有发烧，脖子僵硬，怕光", Language::Zh, 27.0),
+        ("一躺下就喘不过气，要坐着睡，脚踝肿", Language::Zh, 58.0),
+    ] {
+        assert_eq!(urgency(text, language, Some(age_years)), Urgency::Emergency, "{text}");
+    }
+}
+
+#[test]
+fn words_that_only_look_grave_are_not_taken_for_it() {
+    let has = |text: &str, language, code: &str| {
+        read_text(text, language).unwrap().findings.keys().any(|it| it.code() == code)
+    };
+    assert!(!has("I have a stabbing pain low in my belly", Language::En, "stab_or_shot"));
+    assert!(has("He was stabbed in the belly", Language::En, "stab_or_shot"));
+    assert!(!has("I fell and hit my head, no headache", Language::En, "thunderclap_headache"));
+    assert!(!has("鱼刺卡住了，能喘气", Language::Zh, "breathless"));
+}
+
+#[test]
 fn puffed_ankles_are_not_short_of_breath() {
     let read = read_text("My ankles are puffed up.", Language::En).unwrap();
     let codes: Vec<&str> = read.findings.keys().map(|it| it.code()).collect();

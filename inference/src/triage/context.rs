@@ -3,8 +3,8 @@
 //! starts something new closes it. Where a sentence can be read both ways, the finding stays present.
 
 use super::cues::{
-    CHILDREN, CLOSES, DENIES, MAX_SENTENCE, NO_PAST, NOT, ONSETS, OVER, PAST, PAST_H, RELATIVES, STARTS,
-    STILL, TELLS, UNITS, UNSURE,
+    CHILDREN, CLOSES, DENIES, MAX_SENTENCE, NO_PAST, NOT, ONSETS, OVER, PAST, PAST_H, RELATIVES, REPORTS,
+    STARTS, STILL, TELLS, UNITS, UNSURE,
 };
 use super::known::Status;
 use super::lexicon::hides;
@@ -30,6 +30,20 @@ pub(crate) struct Context<'a> {
     speaks_of_self: bool,
 }
 
+/// Whether the "I" at this place only tells who reports of somebody else: "I am with her", "please help me".
+fn stands_by(tokens: &[Token], at: usize) -> bool {
+    let word = |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |it| it.word.as_str());
+    if word(Some(at)) == "me" {
+        return matches!(
+            word(at.checked_sub(1)),
+            "to" | "with" | "beside" | "told" | "tells" | "telling" | "called" | "help" | "asked" | "by"
+        );
+    }
+    const BETWEEN: [&str; 8] = ["am", "was", "have", "do", "not", "just", "really", "also"];
+    let next = (at + 1..at + 4).map(|at| word(Some(at))).find(|it| !BETWEEN.contains(it));
+    next.is_some_and(|next| REPORTS.contains(&next))
+}
+
 impl<'a> Context<'a> {
     pub(crate) fn of(tokens: &'a [Token], hits: &[Hit], times: &[Span], has_patient: bool) -> Context<'a> {
         let mut inside = vec![false; tokens.len()];
@@ -37,9 +51,10 @@ impl<'a> Context<'a> {
             inside[hit.start..hit.end].fill(true);
         }
         let speaks_of_self = has_patient
-            || tokens
-                .iter()
-                .any(|it| matches!(it.word.as_str(), "i" | "i'm" | "i've" | "im" | "ive" | "me" | "myself"));
+            || (0..tokens.len()).any(|at| {
+                matches!(tokens[at].word.as_str(), "i" | "i'm" | "i've" | "im" | "ive" | "me" | "myself")
+                    && !stands_by(tokens, at)
+            });
         let mut context =
             Context { tokens, around: vec![Around::default(); tokens.len()], inside, speaks_of_self };
         let mut start = 0;

@@ -95,6 +95,48 @@ const RELATIVES: &[&str] = &[
 ];
 const CHILDREN: &[&str] = &["儿子", "女儿", "孩子", "宝宝", "小孩", "娃"];
 const TELLS: &[&str] = &["说", "发现", "带", "代诉", "担心", "觉得", "告诉", "注意到", "看到", "诉"];
+/// What follows "I" of somebody who only reports of another.
+const REPORTS: &[&str] = &[
+    "在旁边",
+    "在他",
+    "在她",
+    "在身边",
+    "陪",
+    "担心",
+    "很担心",
+    "发现",
+    "看到",
+    "看见",
+    "看他",
+    "看她",
+    "听到",
+    "听见",
+    "注意到",
+    "打了",
+    "打电话",
+    "打120",
+    "叫了",
+    "叫他",
+    "叫她",
+    "送",
+    "带他",
+    "带她",
+    "该怎么",
+    "怎么办",
+    "不知道",
+    "很害怕",
+    "很着急",
+    "给他",
+    "给她",
+    "让他",
+    "让她",
+    "扶",
+    "怀疑",
+    "觉得他",
+    "觉得她",
+    "觉得是",
+    "想问",
+];
 const NOW: &[&str] = &[
     "突然",
     "现在",
@@ -122,8 +164,22 @@ const NOW: &[&str] = &[
     "吐血",
     "大出血",
 ];
-const UNSURE: &[&str] =
-    &["可能", "也许", "不确定", "怀疑", "担心", "害怕", "如果", "万一", "说不定", "不知道是不是"];
+const UNSURE: &[&str] = &[
+    "有没有",
+    "有无",
+    "是否",
+    "是不是",
+    "可能",
+    "也许",
+    "不确定",
+    "怀疑",
+    "担心",
+    "害怕",
+    "如果",
+    "万一",
+    "说不定",
+    "不知道是不是",
+];
 /// What was, or took, a relative.
 const RUNS_IN_FAMILY: &[&str] = &["去世", "过世", "死于", "遗传", "病史"];
 const OVER: &[&str] =
@@ -183,7 +239,11 @@ fn is_denied(clause: &str) -> bool {
     if direct.is_some() {
         return true;
     }
+    // "有没有" and "是不是" ask, and deny nothing.
+    let asks =
+        |at: usize| clause[..at].ends_with(['有', '是']) && clause[at..].starts_with(['没', '无', '不']);
     let cues = DENIES.iter().filter_map(|cue| clause.rfind(cue).map(|at| (at, at + cue.len())));
+    let cues = cues.filter(|(at, _)| !asks(*at));
     let Some((at, end)) = cues.max_by_key(|(at, end)| (*end, usize::MAX - *at)) else { return false };
     let before = &clause[..at];
     let mut between = &clause[end..];
@@ -274,8 +334,10 @@ pub(crate) fn speaks_of_self(text: &str) -> bool {
     for name in RELATIVES.iter().chain(CHILDREN) {
         rest = rest.replace(name, &GONE.to_string());
     }
-    rest.match_indices('我').any(|(at, _)| !owns_relative(&rest[at..]))
-        || rest.contains("患者")
+    rest.match_indices('我').any(|(at, own)| {
+        let after = &rest[at + own.len()..];
+        !owns_relative(&rest[at..]) && !REPORTS.iter().any(|it| after.starts_with(it))
+    }) || rest.contains("患者")
         || rest.contains("病人")
 }
 

@@ -222,3 +222,8 @@ pub(super) const NO_PAST: &[&str] =
 pub(super) const MAX_SENTENCE: usize = 150;
 /// "Ago" this long is past, unless something began then.
 pub(super) const PAST_H: f64 = 60.0 * 24.0;
+/// What follows "I" of somebody who only reports of another.
+pub(super) const REPORTS: &[&str] = &[
+    "with", "called", "calling", "phoned", "rang", "found", "saw", "noticed", "think", "believe", "suspect",
+    "worried", "scared", "afraid", "here", "beside", "watching", "heard", "gave", "know", "wonder",
+];

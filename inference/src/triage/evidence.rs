@@ -87,6 +87,10 @@ impl<'a> Evidence<'a> {
         let denied = self.denied.contains(&pregnant) || self.person.sex == Some(Sex::Male);
         let found = if told { Some(true) } else { denied.then_some(false) };
         self.person.pregnant = self.person.pregnant.or(found);
+        // However it was told, rules ask for the finding.
+        if self.person.pregnant == Some(true) {
+            self.sure.insert(pregnant);
+        }
     }
 
     pub(crate) fn has(&self, finding: Finding, level: Level) -> bool {
