@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Language;
 use super::pattern::{Hit, Phrases};
-use super::tokens::{Folded, Token};
+use super::tokens::{Folded, Token, is_han};
 
 /// Chinese letters between the two sides of a gap.
 const GAP_HAN_BYTES: usize = 5 * 3;
@@ -133,7 +133,12 @@ pub(crate) struct HanHit {
 struct HanPhrase {
     owner: u16,
     pieces: Vec<usize>,
+    /// Written with `$` at its end: no other word may go on there. "没有呼吸" is not "没有呼吸困难".
+    ends: bool,
 }
+
+/// What may follow a phrase that ends.
+const HAN_AFTER_END: &str = "了和也及没与且而但心脉的吗啊呀";
 
 pub(crate) struct Lexicon {
     entries: Vec<Entry>,
@@ -224,6 +229,7 @@ struct Han {
 
 impl Han {
     fn add(&mut self, phrase: &str, owner: u16) {
+        let (phrase, ends) = phrase.strip_suffix('$').map_or((phrase, false), |it| (it, true));
         let pieces: Vec<usize> = phrase
             .split("..")
             .filter(|it| !it.is_empty())
@@ -236,7 +242,7 @@ impl Han {
             })
             .collect();
         if let Some(first) = pieces.first() {
-            self.begins[*first].push(HanPhrase { owner, pieces });
+            self.begins[*first].push(HanPhrase { owner, pieces, ends });
         }
     }
 }
@@ -289,7 +295,8 @@ pub(crate) fn find_han(folded: &Folded) -> Vec<HanHit> {
     let mut hits = Vec::new();
     for (piece, start, end) in found {
         for phrase in &LEXICON.begins[piece] {
-            if let Some(reached) = follow(&phrase.pieces[1..], end, &by_piece, text) {
+            let reached = follow(&phrase.pieces[1..], end, &by_piece, text);
+            if let Some(reached) = reached.filter(|at| !phrase.ends || ends(&text[*at..])) {
                 hits.push(HanHit {
                     owner: phrase.owner,
                     start,
@@ -300,6 +307,10 @@ pub(crate) fn find_han(folded: &Folded) -> Vec<HanHit> {
         }
     }
     hits
+}
+
+fn ends(rest: &str) -> bool {
+    rest.chars().next().is_none_or(|it| !is_han(it) || HAN_AFTER_END.contains(it))
 }
 
 fn follow(
