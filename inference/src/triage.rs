@@ -19,12 +19,13 @@ mod rules;
 mod suggestion;
 mod text;
 mod tokens;
+mod unread;
 
 pub use assessment::{Assessment, Basis, Reason, assess};
 pub use dialogue::{Ask, Dialogue, HandOff, MAX_QUESTIONS, Question};
 pub use known::{Answer, Known, Measure, Status};
 pub use lexicon::{Finding, FindingKind};
-pub use rules::{Case, Rule, Rules, Words};
+pub use rules::{Advice, Case, Rule, Rules, Words};
 pub use suggestion::{LEAST_SIMILARITY, MAX_SUGGESTIONS, Meanings, MeaningsError, Suggestion};
 pub use text::{MAX_TEXT_BYTES, Mention, Understood, Unmatched, read_text};
 

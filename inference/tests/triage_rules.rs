@@ -51,7 +51,7 @@ fn dropping_any_rule_changes_its_own_case() {
 fn every_rule_speaks_both_languages_and_names_its_source() {
     for rule in Rules::built_in().iter() {
         let id = &rule.id;
-        for words in [&rule.reason, &rule.advice] {
+        for words in [&rule.reason, &rule.advice.words] {
             assert!(
                 words.text(Language::En).chars().all(|it| it.is_ascii() || "“”°…Â²".contains(it)),
                 "{id}"

@@ -6,7 +6,7 @@ use super::dialogue::{MAX_QUESTIONS, Question, questions};
 use super::evidence::{Evidence, Level};
 use super::known::Known;
 use super::lexicon::Finding;
-use super::rules::{Rule, Rules, Words};
+use super::rules::{Advice, Rule, Rules, Words};
 use super::{Language, Person, Urgency};
 
 /// Questions that come with a verdict.
@@ -52,8 +52,8 @@ pub struct Assessment {
     pub basis: Basis,
     /// The rules that fired, the most urgent first.
     pub reasons: Vec<Reason>,
-    /// What to do, each advice once.
-    pub advice: Vec<Words>,
+    /// What to do, each advice once, first aid before all else.
+    pub advice: Vec<Advice>,
     /// When to call for help, whatever the verdict.
     pub safety_net: Words,
     /// What would matter next.
@@ -73,7 +73,8 @@ impl std::fmt::Debug for Assessment {
 impl Assessment {
     /// What to do and when to call for help, as paragraphs.
     pub fn words(&self, language: Language) -> Vec<&str> {
-        self.advice.iter().chain(std::iter::once(&self.safety_net)).map(|it| it.text(language)).collect()
+        let advice = self.advice.iter().map(|it| &it.words);
+        advice.chain(std::iter::once(&self.safety_net)).map(|it| it.text(language)).collect()
     }
 }
 
@@ -94,12 +95,16 @@ impl Rules {
         }
         verdict.questions = questions(self, person, known, &BTreeSet::new(), QUESTIONS);
         verdict.not_understood = known.not_understood;
+        if verdict.reasons.iter().any(|reason| self.is_wary(&reason.rule)) {
+            verdict.not_understood = known.not_understood.max(known.unread);
+        }
         verdict
     }
 
     fn judge(&self, person: &Person, known: &Known) -> Assessment {
         let evidence = Evidence::of(person, known);
-        let warnings = self.rules.iter().filter(|rule| rule.tier > Urgency::SelfCare);
+        let warnings =
+            self.rules.iter().filter(|rule| rule.tier > Urgency::SelfCare && !rule.condition.not_understood);
         let (fired, rest): (Vec<&Rule>, Vec<&Rule>) =
             warnings.partition(|rule| rule.fires(&evidence, Level::Unsure));
         let suggested: Vec<&Rule> =
@@ -117,10 +122,23 @@ impl Rules {
         if !suggested.is_empty() {
             return verdict(Urgency::Clinician, Basis::Suggestion, &suggested, unaccounted);
         }
+        // Whoever is frail stays not at home on a text of which part was not understood.
+        let wary: Vec<&Rule> = self
+            .rules
+            .iter()
+            .filter(|rule| rule.condition.not_understood && rule.fires(&evidence, Level::Unsure))
+            .collect();
+        if !wary.is_empty() {
+            return verdict(Urgency::Clinician, Basis::NotEnoughKnown, &wary, unaccounted);
+        }
         if !homely.is_empty() && unaccounted.is_empty() {
             return verdict(Urgency::SelfCare, Basis::Rules, &homely, unaccounted);
         }
         verdict(Urgency::Clinician, Basis::NotEnoughKnown, &[], unaccounted)
+    }
+
+    fn is_wary(&self, id: &str) -> bool {
+        self.rules.iter().any(|rule| rule.id == id && rule.condition.not_understood)
     }
 }
 
@@ -137,13 +155,18 @@ impl Rule {
 fn verdict(urgency: Urgency, basis: Basis, fired: &[&Rule], unaccounted: Vec<Finding>) -> Assessment {
     let mut fired = fired.to_vec();
     fired.sort_by_key(|rule| std::cmp::Reverse(rule.tier));
-    let mut advice: Vec<Words> = Vec::new();
+    let mut advice: Vec<Advice> = Vec::new();
     // What was only guessed at gives no advice of its own: "within two weeks" would be less than knowing nothing.
     let sure = fired.iter().filter(|rule| rule.tier == urgency && basis != Basis::Suggestion);
     for rule in sure {
         if !advice.contains(&rule.advice) {
             advice.push(rule.advice.clone());
         }
+    }
+    advice.sort_by_key(|it| it.rank);
+    // Whoever may lie without breath neither sits down and rests nor goes to a hospital.
+    if advice.first().is_some_and(|it| it.rank == Advice::RESUSCITATION) {
+        advice.retain(|it| it.first_aid.is_some());
     }
     if advice.is_empty() {
         advice.push(see_a_clinician());
@@ -172,20 +195,19 @@ fn verdict(urgency: Urgency, basis: Basis, fired: &[&Rule], unaccounted: Vec<Fin
     }
 }
 
-fn if_meant() -> Words {
-    Words {
-        en: "If you do mean what is asked below, do not wait: call your local emergency number now.".into(),
-        zh: "如果下面所问正是您的意思，请不要等待，立即拨打当地急救电话（中国大陆为120）。".into(),
-    }
+fn if_meant() -> Advice {
+    Advice::plain(
+        "If you do mean what is asked below, do not wait: call your local emergency number now.",
+        "如果下面所问正是您的意思，请不要等待，立即拨打当地急救电话（中国大陆为120）。",
+    )
 }
 
-fn see_a_clinician() -> Words {
-    Words {
-        en: "Too little is known to say that this can wait at home. Have a clinician look at it within a day or two, \
-             sooner if it gets worse."
-            .into(),
-        zh: "目前了解到的情况不足以判断可以在家观察。请在一两天内找医生看看；如果加重，请更早就医。".into(),
-    }
+fn see_a_clinician() -> Advice {
+    Advice::plain(
+        "Too little is known to say that this can wait at home. Have a clinician look at it within a day or two, \
+         sooner if it gets worse.",
+        "目前了解到的情况不足以判断可以在家观察。请在一两天内找医生看看；如果加重，请更早就医。",
+    )
 }
 
 fn safety_net() -> Words {
@@ -225,6 +247,6 @@ mod tests {
     fn suggested_emergency_says_to_call_if_it_is_meant() {
         let verdict = suggested("suicidal");
         assert_eq!(verdict.urgency, Urgency::Clinician);
-        assert!(verdict.advice[0].en.contains("emergency number"));
+        assert!(verdict.advice[0].words.en.contains("emergency number"));
     }
 }

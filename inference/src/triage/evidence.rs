@@ -146,6 +146,11 @@ impl<'a> Evidence<'a> {
         }
     }
 
+    /// Whether part of what was told was not understood, be it a word.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.known.unread > 0
+    }
+
     pub(crate) fn knows_duration(&self, of: Option<Finding>) -> bool {
         self.known.lasting_h(of).is_some()
     }

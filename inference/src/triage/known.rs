@@ -116,6 +116,7 @@ pub struct Known {
     pub(crate) told_duration_h: Option<f64>,
     pub(crate) told_person: Person,
     pub(crate) not_understood: usize,
+    pub(crate) unread: usize,
 }
 
 impl std::fmt::Debug for Known {
@@ -163,6 +164,7 @@ impl Known {
         self.told_duration_h = self.told_duration_h.or(text.duration_h);
         self.told_person = self.told_person.or(text.person);
         self.not_understood += text.unmatched.len();
+        self.unread += text.unread;
     }
 
     /// Marks a finding as possible: it may add questions and raise the urgency to clinician, and never lowers it.

@@ -133,9 +133,12 @@ pub(crate) struct HanHit {
 struct HanPhrase {
     owner: u16,
     pieces: Vec<usize>,
-    /// Whether it only counts where no longer word goes on: written with `$`.
+    /// Written with `$` at its end: no other word may go on there. "没有呼吸" is not "没有呼吸困难".
     ends: bool,
 }
+
+/// What may follow a phrase that ends.
+const HAN_AFTER_END: &str = "了和也及没与且而但心脉的吗啊呀";
 
 pub(crate) struct Lexicon {
     entries: Vec<Entry>,
@@ -226,7 +229,7 @@ struct Han {
 
 impl Han {
     fn add(&mut self, phrase: &str, owner: u16) {
-        let (phrase, ends) = phrase.strip_suffix('$').map_or((phrase, false), |phrase| (phrase, true));
+        let (phrase, ends) = phrase.strip_suffix('$').map_or((phrase, false), |it| (it, true));
         let pieces: Vec<usize> = phrase
             .split("..")
             .filter(|it| !it.is_empty())
@@ -292,10 +295,8 @@ pub(crate) fn find_han(folded: &Folded) -> Vec<HanHit> {
     let mut hits = Vec::new();
     for (piece, start, end) in found {
         for phrase in &LEXICON.begins[piece] {
-            if let Some(reached) = follow(&phrase.pieces[1..], end, &by_piece, text) {
-                if phrase.ends && !is_word_end(&text[reached..]) {
-                    continue;
-                }
+            let reached = follow(&phrase.pieces[1..], end, &by_piece, text);
+            if let Some(reached) = reached.filter(|at| !phrase.ends || ends(&text[*at..])) {
                 hits.push(HanHit {
                     owner: phrase.owner,
                     start,
@@ -308,9 +309,8 @@ pub(crate) fn find_han(folded: &Folded) -> Vec<HanHit> {
     hits
 }
 
-/// Whether a Chinese phrase is whole here, and not the beginning of another: of "没有呼吸" in "没有呼吸困难" nothing is left.
-fn is_word_end(rest: &str) -> bool {
-    rest.chars().next().is_none_or(|next| !is_han(next) || "了和也及跟与或脉心而且吗呢啊".contains(next))
+fn ends(rest: &str) -> bool {
+    rest.chars().next().is_none_or(|it| !is_han(it) || HAN_AFTER_END.contains(it))
 }
 
 fn follow(

@@ -48,6 +48,35 @@ impl Words {
     }
 }
 
+/// What to do: an advice of the data file, said once however many rules give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// The advice.
+    pub words: Words,
+    /// Of first aid the guideline that it follows, with its year; nothing where the rules' own citations say it.
+    pub first_aid: Option<String>,
+    /// What saves a life comes first: the less, the sooner it is said.
+    pub(crate) rank: u8,
+}
+
+impl Advice {
+    /// Advice that is said when all first aid has been.
+    pub(crate) const LAST: u8 = u8::MAX;
+    /// Without breath nothing else counts.
+    pub(crate) const RESUSCITATION: u8 = 1;
+
+    /// What to do, and no first aid.
+    pub(crate) fn plain(en: &str, zh: &str) -> Advice {
+        let words = Words { en: en.into(), zh: zh.into() };
+        Advice { words, first_aid: None, rank: Advice::LAST }
+    }
+
+    /// The text in a language.
+    pub fn text(&self, language: Language) -> &str {
+        self.words.text(language)
+    }
+}
+
 /// What a rule is tried with: a text and whether the rule must fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case<'a> {
@@ -73,7 +102,7 @@ pub struct Rule {
     /// Why it is urgent, or why not; no diagnosis.
     pub reason: Words,
     /// What to do.
-    pub advice: Words,
+    pub advice: Advice,
     /// The guideline and year it rests on.
     pub citation: String,
     case: String,
@@ -98,6 +127,8 @@ pub(crate) struct Condition {
     pub(crate) none: Vec<Finding>,
     pub(crate) measures: Vec<Threshold>,
     pub(crate) duration: Option<Duration>,
+    /// Part of what was told was not understood. Such a rule stands only where self-care would, or too little is known.
+    pub(crate) not_understood: bool,
 }
 
 /// A measure at or beyond a limit.
@@ -126,6 +157,7 @@ impl Rule {
     pub(crate) fn fires(&self, evidence: &Evidence<'_>, level: Level) -> bool {
         let it = &self.condition;
         evidence.is_for(self)
+            && (!it.not_understood || evidence.is_unread())
             && it.all.iter().all(|finding| evidence.has(*finding, level))
             && it.any.iter().all(|group| group.iter().any(|finding| evidence.has(*finding, level)))
             && it.at_least.as_ref().is_none_or(|(n, of)| {
@@ -170,7 +202,9 @@ impl Rules {
     }
 
     fn of(files: &[&str], advice: &str) -> Result<Rules, TriageError> {
-        let advice: BTreeMap<String, Words> = toml::from_str(advice).map_err(faulty)?;
+        let advice: BTreeMap<String, RawAdvice> = toml::from_str(advice).map_err(faulty)?;
+        let advice: BTreeMap<String, Advice> =
+            advice.into_iter().map(|(name, raw)| Ok((name, raw.into_advice()?))).collect::<Result<_, _>>()?;
         let mut rules: Vec<Rule> = Vec::new();
         for file in files {
             let file: RawFile = toml::from_str(file).map_err(faulty)?;
@@ -202,6 +236,29 @@ struct RawFile {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawAdvice {
+    en: String,
+    zh: String,
+    first_aid: Option<String>,
+    rank: Option<u8>,
+}
+
+impl RawAdvice {
+    /// First aid has a guideline and a rank, other advice neither.
+    fn into_advice(self) -> Result<Advice, TriageError> {
+        if self.first_aid.is_some() != self.rank.is_some() {
+            return Err(TriageError::Rules(format!(
+                "first aid lacks its guideline or its rank: {}",
+                self.en
+            )));
+        }
+        let words = Words { en: self.en, zh: self.zh };
+        Ok(Advice { words, first_aid: self.first_aid, rank: self.rank.unwrap_or(Advice::LAST) })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawRule {
     id: String,
     tier: Urgency,
@@ -220,6 +277,8 @@ struct RawRule {
     #[serde(default)]
     measure: Vec<Threshold>,
     duration: Option<RawDuration>,
+    #[serde(default)]
+    not_understood: bool,
     #[serde(default)]
     covers: Vec<String>,
     en: String,
@@ -253,7 +312,7 @@ impl RawRule {
         self,
         system: &str,
         groups: &BTreeMap<String, Vec<String>>,
-        advice: &BTreeMap<String, Words>,
+        advice: &BTreeMap<String, Advice>,
     ) -> Result<Rule, TriageError> {
         let id = self.id;
         let fault = |what: &str| TriageError::Rules(format!("{id}: {what}"));
@@ -294,17 +353,22 @@ impl RawRule {
             none: find(&self.none)?,
             measures: self.measure,
             duration: duration.transpose()?,
+            not_understood: self.not_understood,
         };
         let asks_nothing = condition.all.is_empty()
             && condition.any.is_empty()
             && condition.at_least.is_none()
-            && condition.measures.is_empty();
+            && condition.measures.is_empty()
+            && !condition.not_understood;
         if asks_nothing {
             return Err(fault("asks for nothing"));
         }
         // A denial may only ever lower to self-care, never switch a warning off.
         if !condition.none.is_empty() && self.tier != Urgency::SelfCare {
             return Err(fault("a warning may not depend on a denial"));
+        }
+        if condition.not_understood && self.tier != Urgency::Clinician {
+            return Err(fault("what was not understood sends to a clinician, neither less nor more"));
         }
         let covers = find(&self.covers)?;
         let advice = advice.get(&self.advice).ok_or_else(|| fault("no such advice"))?.clone();
@@ -351,5 +415,9 @@ mod tests {
         assert!(refused(&RULE.replace("all=", "none=['cough']\nall=")));
         assert!(refused(&RULE.replace("zh='中'", "")));
         assert!(refused(&RULE.replace("source='s'", "colour='red'")));
+        assert!(refused(&RULE.replace("all=", "not_understood=true\nall=")));
+        let aid = |more: &str| Rules::of(&[RULE], &format!("{WORDS}{more}"));
+        assert!(aid("first_aid='g 2025'\nrank=2\n").is_ok());
+        assert!(aid("first_aid='g 2025'\n").is_err() && aid("rank=2\n").is_err());
     }
 }

@@ -10,7 +10,7 @@ use super::lexicon::{self, Finding, FindingKind, NOTHING, find_han, find_words, 
 use super::measure::{self, Span};
 use super::pattern::{Hit, is_empty_word};
 use super::tokens::{Folded, Kind, Token, is_han, mark};
-use super::{Language, Person, Sex, TriageError, context_zh};
+use super::{Language, Person, Sex, TriageError, context_zh, unread};
 
 /// The longest text that is read, in bytes: some four pages.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
@@ -45,6 +45,9 @@ pub struct Understood {
     pub person: Person,
     /// Clauses that nothing was found in.
     pub unmatched: Vec<Unmatched>,
+    /// Parts of clauses that say something of which nothing was understood, be it a word: finer than `unmatched`, for those
+    /// of whom nothing may be passed over.
+    pub unread: usize,
 }
 
 /// A clause that nothing was found in.
@@ -84,6 +87,7 @@ pub fn read_text(text: &str, language: Language) -> Result<Understood, TriageErr
     };
     durations(&mut understood, &folded.text, &times, &places);
     understood.unmatched = unmatched(&folded, &tokens, &places, &context);
+    understood.unread = unread::count(&folded, &tokens, &places, &times);
     for place in places {
         let (start, end) = folded.original(place.start, place.end);
         note(&mut understood.findings, place.finding, place.status);
@@ -98,11 +102,11 @@ pub fn read_text(text: &str, language: Language) -> Result<Understood, TriageErr
 }
 
 /// A finding at bytes of the folded text.
-struct Place {
+pub(super) struct Place {
     finding: Finding,
     status: Status,
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 fn note(findings: &mut BTreeMap<Finding, Status>, finding: Finding, status: Status) {

@@ -248,6 +248,11 @@ fn object(assessment: &Assessment, dialogue: &Dialogue, heard: &Heard, language:
             })
         })
         .collect();
+    let first_aid: Vec<Value> = assessment
+        .advice
+        .iter()
+        .filter_map(|it| Some(json!({ "text": it.text(language), "guideline": it.first_aid.as_ref()? })))
+        .collect();
     let findings = dialogue.known().findings();
     let understood: Vec<Value> = findings
         .iter()
@@ -260,6 +265,7 @@ fn object(assessment: &Assessment, dialogue: &Dialogue, heard: &Heard, language:
         "basis": words::basis_code(assessment.basis),
         "reasons": reasons,
         "advice": assessment.words(language),
+        "first_aid": first_aid,
         "questions": questions,
         "understood": understood,
         "unaccounted": assessment.unaccounted.iter().map(|finding| finding.code()).collect::<Vec<_>>(),

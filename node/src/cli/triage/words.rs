@@ -76,6 +76,20 @@ pub(super) fn show(assessment: &Assessment, dialogue: &Dialogue, heard: &Heard, 
     output::line(headline(assessment.urgency, language));
     output::line("");
     assessment.words(language).iter().for_each(|paragraph| output::line(paragraph));
+    let mut guidelines: Vec<&str> = Vec::new();
+    for guideline in assessment.advice.iter().filter_map(|it| it.first_aid.as_deref()) {
+        if !guidelines.contains(&guideline) {
+            guidelines.push(guideline);
+        }
+    }
+    if !guidelines.is_empty() {
+        output::line(say(
+            language,
+            "\nFirst aid in our own words, after:",
+            "\n急救步骤由我们用自己的话写成，依据：",
+        ));
+        guidelines.iter().for_each(|guideline| output::line(&format!("  - {guideline}")));
+    }
     if !assessment.reasons.is_empty() {
         output::line(match assessment.basis {
             Basis::Suggestion => {
@@ -99,7 +113,7 @@ pub(super) fn show(assessment: &Assessment, dialogue: &Dialogue, heard: &Heard, 
         let separator = say(language, ", ", "、");
         output::line(&format!("\n{}{}", say(language, "Understood: ", "已理解："), lines.join(separator)));
     }
-    let empty = dialogue.known().findings().is_empty() && assessment.reasons.is_empty();
+    let empty = dialogue.known().findings().is_empty() && assessment.basis == Basis::NotEnoughKnown;
     if empty {
         output::line(say(
             language,
