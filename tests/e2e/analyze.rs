@@ -4,16 +4,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, described, fails};
 use serde_json::{Value, json};
 
 use crate::homes;
-
-fn fails(output: &Output, code: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(code), "{}", described(output));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
-}
 
 fn written(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
     let file = folder.join(name);

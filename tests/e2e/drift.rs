@@ -1,21 +1,14 @@
 //! What models did in a home: runs, refusals by reason, and what people thought of their answers.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, fails};
 use serde_json::{Value, json};
 
 use crate::homes;
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/samples").join(name)
-}
-
-fn fails(output: &Output, code: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(code), "{}", described(output));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
 }
 
 /// Synthetic records with a picture each: a radiograph, and one that the file calls a CT.

@@ -1,21 +1,15 @@
 //! Reading chest radiographs from the command line: from files of several kinds and from a record.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use metaclinic_tests::harness::{self, described, fails};
-use serde_json::{Value, json};
+use metaclinic_tests::harness::{self, described, fails, objects};
+use serde_json::json;
 
 use crate::api::ask;
 use crate::homes;
 
 fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/samples/pneumoniamnist-val-000.png")
-}
-
-fn objects(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
 }
 
 #[test]

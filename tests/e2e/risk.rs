@@ -1,23 +1,11 @@
 //! Reading a risk from the command line: from tables, from a person's records, and kept only when a clinician confirms it.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, described, fails, objects};
 use serde_json::{Value, json};
 
 use crate::homes;
-
-fn fails(output: &Output, code: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(code), "{}", described(output));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
-}
-
-fn objects(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
-}
 
 fn written(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);

@@ -1,24 +1,21 @@
 //! Readings of one patient put together from the command line: off by default, for clinics, with few and with several.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, described, fails};
 use serde_json::{Value, json};
 
 use crate::homes;
 
-fn fails(output: &Output, code: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(code), "{}", described(output));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
-}
-
 /// So many hours ago, as FHIR writes it.
 fn ago(hours: i64) -> String {
+    ago_s(hours * 3_600)
+}
+
+fn ago_s(seconds: i64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let now = i64::try_from(now.as_secs()).expect("a time");
-    let then = now - hours * 3_600;
+    let then = now - seconds;
     let of_day = then.rem_euclid(86_400);
     let day = crate::risk::day(then.div_euclid(86_400) - now.div_euclid(86_400));
     format!("{day}T{:02}:{:02}:{:02}Z", of_day / 3_600, of_day / 60 % 60, of_day % 60)
@@ -188,4 +185,80 @@ fn together_an_ecg_and_vital_signs_are_read_drawn_and_told_in_words() {
     ] {
         assert!(words.contains(text), "{text}: {words}");
     }
+}
+
+fn imported(home: &Path, resources: &[Value]) {
+    let file = home.with_extension("ndjson");
+    let text = resources.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+    std::fs::write(&file, text).expect("written");
+    let told = harness::run_json(home, &["records", "import", &file.display().to_string()]);
+    assert_eq!(told["imported"], resources.len(), "{told}");
+}
+
+#[test]
+fn together_all_six_readings_and_each_of_them_missing_in_turn() {
+    let dir = harness::temp_dir();
+    let home = home(dir.path(), "clinic");
+    enable(&home);
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/samples");
+    let header = samples.join("mitdb-208-excerpt.hea").display().to_string();
+    let ecg = harness::run_json(&home, &["records", "import", &header, "--patient", "synthetic-calm"]);
+    assert_eq!(ecg["imported"], 1, "{ecg}");
+    let chest = std::fs::read(samples.join("pneumoniamnist-val-000.png")).expect("a sample");
+    let mut more = vec![json!({
+        "resourceType": "DocumentReference", "id": "synthetic-chest", "status": "current", "date": ago(2),
+        "subject": { "reference": "Patient/synthetic-calm" },
+        "content": [{ "attachment": { "contentType": "image/png", "data": data_encoding::BASE64.encode(&chest) } }],
+    })];
+    // Three hours of a sensor that reads every five minutes, the last one just now.
+    more.extend((0..36_i64).map(|at| {
+        let mut reading =
+            sign("synthetic-calm", &format!("glucose-{at}"), "99504-3", "mg/dL", 110.0 + (at % 5) as f64, 0);
+        reading["effectiveDateTime"] = json!(ago_s((36 - at) * 300));
+        reading
+    }));
+    imported(&home, &more);
+    let words = ["--text", "runny nose for two days, no fever"];
+    let heart =
+        ["--set", "chest-pain=no chest pain", "--set", "exercise-angina=no", "--set", "st-depression=0"];
+    let all = together(&home, &[&["synthetic-calm"], &words[..], &heart[..]].concat());
+    let mut found = kinds(&all, "sources");
+    found.sort_unstable();
+    assert_eq!(found, ["ecg", "glucose", "image", "risk", "self_check", "vitals"], "{all}");
+    assert_eq!(all["missing"], json!([]), "{all}");
+    let sources = all["sources"].as_array().expect("sources");
+    let share: f64 = sources.iter().filter_map(|it| it["share"].as_f64()).sum();
+    assert!((share - 1.0).abs() < 1e-9, "{all}");
+    for it in sources {
+        let [low, concern, high] =
+            [&it["interval"][0], &it["concern"], &it["interval"][1]].map(|it| it.as_f64().expect("a number"));
+        assert!((0.0..=concern).contains(&low) && (concern..=1.0).contains(&high), "{it}");
+        assert!(it["without"].is_f64() && it["words"].as_str().is_some_and(|it| !it.is_empty()), "{it}");
+    }
+    // A picture that speaks for pneumonia and a self-check of a cold contradict each other, and both are named.
+    let contradictions = all["contradictions"].to_string();
+    assert!(contradictions.contains("Chest picture says") && !contradictions.contains(".."), "{all}");
+    let heart_age = sources.iter().find(|it| it["kind"] == "risk").map(|it| &it["age_h"]);
+    assert!(heart_age.is_some_and(|age| age.as_f64() == Some(0.0)), "what is given now is new: {all}");
+
+    let without_heart = together(&home, &[&["synthetic-calm"], &words[..]].concat());
+    assert_eq!(kinds(&without_heart, "missing"), ["risk"]);
+    let bring = without_heart["missing"][0]["bring"].as_str().expect("words");
+    assert!(bring.contains("--set chest-pain="), "{bring}");
+    let without_words = together(&home, &[&["synthetic-calm"], &heart[..]].concat());
+    assert_eq!(kinds(&without_words, "missing"), ["self_check"]);
+    // What was entered in error is as good as not there.
+    for (kind, mut resources) in [("image", vec![more[0].clone()]), ("glucose", more[1..].to_vec())] {
+        resources.iter_mut().for_each(|it| it["status"] = json!("entered-in-error"));
+        imported(&home, &resources);
+        let left = together(&home, &[&["synthetic-calm"], &words[..], &heart[..]].concat());
+        assert!(kinds(&left, "missing").contains(&kind.to_owned()), "{kind}: {left}");
+        assert!(!kinds(&left, "sources").contains(&kind.to_owned()), "{kind}: {left}");
+    }
+    let run = |more: &[&str]| {
+        harness::run_cli(&home, &[&["diagnose", "together", "synthetic-calm"], more].concat())
+    };
+    fails(&run(&["--set", "shoe-size=44"]), 2, "chest-pain");
+    fails(&run(&["--set", "chest-pain"]), 2, "name=value");
+    fails(&run(&["--set", "age=4000"]), 2, "age");
 }

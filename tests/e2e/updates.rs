@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use keys::{IdentityKey, ModelManifest, Signed, Timestamp, codec};
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, described, fails};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::Digest;
@@ -32,12 +32,6 @@ pub(crate) fn models() -> PathBuf {
 
 fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/samples/pneumoniamnist-val-000.png")
-}
-
-pub(crate) fn fails(output: &Output, code: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(code), "{}", described(output));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(words), "expected {words:?}: {}", described(output));
 }
 
 pub(crate) fn text(path: &Path) -> String {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use keys::{IdentityKey, ModelManifest, Signed};
-use metaclinic_tests::harness::{self, described};
+use metaclinic_tests::harness::{self, described, fails};
 use serde_json::{Value, json};
 use sha2::Digest;
 
@@ -12,7 +12,7 @@ use crate::exchange::pair;
 use crate::glucose::observation;
 use crate::homes;
 use crate::risk::{BY_HAND, home_with_patient};
-use crate::updates::{NEW, fails, files, in_use, install, manifest, models, package, spelled, text, version};
+use crate::updates::{NEW, files, in_use, install, manifest, models, package, spelled, text, version};
 
 const HEART: &str = "heart-disease";
 const GLUCOSE: &str = "glucose-forecast";

@@ -185,6 +185,15 @@ pub fn object(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
+/// The JSON objects that a command printed, one a line, whether it failed or not.
+///
+/// # Panics
+/// When it printed something else.
+pub fn objects(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
+}
+
 /// A running daemon, killed when dropped.
 pub struct Daemon {
     child: Child,

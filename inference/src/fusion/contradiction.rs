@@ -23,9 +23,9 @@ pub fn apart(sources: &[Contribution]) -> Vec<String> {
         format!(
             "{} says: {}; {} says: {}. Both cannot be the whole story: look at both.",
             worried.source.kind.title(),
-            worried.source.words,
+            worried.source.words.trim_end_matches('.'),
             calm.source.kind.title(),
-            calm.source.words
+            calm.source.words.trim_end_matches('.')
         )
     };
     pairs.map(told).collect()

@@ -70,7 +70,9 @@ impl Kind {
         match self {
             Kind::Ecg => "record an ECG and import it: metaclinic records import FILE.hea --patient ID",
             Kind::Image => "import a chest picture as a DocumentReference, Media or Binary",
-            Kind::Risk => "import what the heart model asks for: metaclinic models show heart",
+            Kind::Risk => {
+                "say what the chest pain is like, e.g. --set chest-pain=\"no chest pain\", and import or give the rest: metaclinic models show heart"
+            }
             Kind::Glucose => "import readings of a glucose monitor, LOINC 99504-3 or 105272-9",
             Kind::SelfCheck => "give the patient's words with --text TEXT",
             Kind::Vitals => {

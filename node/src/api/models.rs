@@ -144,5 +144,5 @@ pub(super) async fn drift(
     State(node): State<Arc<Node>>,
     Input(request): Input<ModelName>,
 ) -> Result<Json<DriftReport>, ApiError> {
-    Ok(Json(blocking(move || node.drift(&request.name)).await?))
+    Ok(Json(node.drift(&request.name).await?))
 }

@@ -28,7 +28,7 @@ pub(super) enum DiagnoseCommand {
     /// Read a risk: heart disease, readmission or a breast mass, with what spoke for and against it
     ///
     /// Research software, not a medical device: it shows a clinician how people with such values fared, and never
-    /// replaces their judgement. Nothing is written unless a clinician confirms it. With chest pain, fainting or
+    /// replaces their judgement. No record is written unless a clinician confirms it. With chest pain, fainting or
     /// breathlessness call the local emergency number.
     Risk(risk::RiskArgs),
     /// Forecast glucose 30 and 60 minutes ahead from the readings of a continuous monitor, with intervals

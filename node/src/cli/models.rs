@@ -113,7 +113,8 @@ pub(super) enum ModelsCommand {
     },
     /// Show what models did in this home: refusals, how unusual what they read was, how often people disagreed
     ///
-    /// The last 30 days stand against those before, with a warning where a rate is clearly higher.
+    /// The last 30 days stand against those before, with a warning where a rate is clearly higher. How
+    /// unusual something was is known of ECGs and radiographs only.
     Drift {
         /// Name of the model; all without it
         name: Option<String>,

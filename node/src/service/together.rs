@@ -5,6 +5,7 @@ mod gathering;
 mod reading;
 mod switch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use inference::fusion::{
@@ -36,6 +37,7 @@ struct Question {
     patient: String,
     person: Person,
     text: Option<String>,
+    set: BTreeMap<String, String>,
     now_s: i64,
 }
 
@@ -65,8 +67,8 @@ impl Node {
             let mut event = audit::event(now, AuditAction::Read, 1);
             event.1.object = Some(*person.record.as_bytes());
             node.note(vec![event])?;
-            let question = Question { patient: request.patient, person, text: request.text, now_s };
-            Ok((question, request.chart))
+            let TogetherRequest { patient, text, set, chart, .. } = request;
+            Ok((Question { patient, person, text, set, now_s }, chart))
         });
         let (question, chart) = question.await?;
         let question = Arc::new(question);

@@ -1,5 +1,7 @@
 //! What travels when readings of one patient are put together.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,6 +14,9 @@ pub(crate) struct TogetherRequest {
     pub source: Option<String>,
     /// The patient's words, for a self-check; they are not kept.
     pub text: Option<String>,
+    /// Values for the model of heart disease that the records do not hold, by its names; they go before stored ones.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
     /// Whether to draw it.
     pub chart: bool,
 }

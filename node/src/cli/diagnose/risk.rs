@@ -38,7 +38,7 @@ pub(in crate::cli) struct RiskArgs {
     chart: Option<PathBuf>,
     #[command(flatten)]
     opinion: OpinionArgs,
-    /// Keep it as a FHIR RiskAssessment: asks on a terminal first; only in a clinic's home
+    /// Keep it as a FHIR RiskAssessment: asks on a terminal first; only in a clinic's home, not with --disagree
     #[arg(long, requires = "by", conflicts_with = "disagree")]
     confirm: bool,
     /// Who confirms: a name, or Practitioner/ID of an own record
@@ -78,7 +78,11 @@ fn patient(target: &str) -> Option<&str> {
     }
 }
 
-fn parse_set(set: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+/// Values by hand, each name once.
+///
+/// # Errors
+/// [`Problem`] for what is no `name=value`.
+pub(super) fn parse_set(set: &[String]) -> Result<BTreeMap<String, String>, Problem> {
     let mut values = BTreeMap::new();
     for pair in set {
         let next = "give it as --set name=value, e.g. --set age=54";

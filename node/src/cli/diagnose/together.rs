@@ -4,12 +4,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use inference::risk::HEART_MODEL;
 
 use super::super::{Context, output, pictures, records};
+use super::risk::parse_set;
 use crate::api::types::{
     TogetherAnswer, TogetherReport, TogetherRequest, TogetherSource, TogetherSwitch, TogetherSwitched,
 };
 use crate::service::problem::{Problem, Tried};
+use crate::service::risk::RiskReader;
 
 #[derive(Args)]
 pub(in crate::cli) struct TogetherArgs {
@@ -19,6 +22,10 @@ pub(in crate::cli) struct TogetherArgs {
     /// The patient's words, English or Chinese, for a self-check; `-` reads them from standard input. They are not kept
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
+    /// A value for the model of heart disease that the records do not hold, e.g. chest-pain="typical angina"; goes before
+    /// stored ones
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    set: Vec<String>,
     /// The records from this peer (name or id), or `own`
     #[arg(long, value_name = "PEER")]
     from: Option<String>,
@@ -26,10 +33,10 @@ pub(in crate::cli) struct TogetherArgs {
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
     /// Enable it in this home; a clinician answers for it by name
-    #[arg(long, requires = "by", conflicts_with_all = ["disable", "patient", "text", "from", "chart"])]
+    #[arg(long, requires = "by", conflicts_with_all = ["disable", "patient", "text", "set", "from", "chart"])]
     enable: bool,
     /// Disable it in this home
-    #[arg(long, conflicts_with_all = ["patient", "text", "from", "chart", "by"])]
+    #[arg(long, conflicts_with_all = ["patient", "text", "set", "from", "chart", "by"])]
     disable: bool,
     /// Who enables it
     #[arg(long, value_name = "CLINICIAN", requires = "enable")]
@@ -44,6 +51,9 @@ pub(super) async fn run(context: &Context, args: TogetherArgs) -> Result<(), Pro
         return Err(Problem::wrong_use("readings are put together of a Patient")
             .next("name the patient, e.g.: metaclinic diagnose together Patient/ID"));
     }
+    let set = parse_set(&args.set)?;
+    // Wrong names and values are told before anything is opened.
+    RiskReader::built_in(HEART_MODEL)?.given(&set)?;
     let text = match args.text.as_deref() {
         Some("-") => Some(read_stdin()?),
         text => text.map(str::to_owned),
@@ -52,7 +62,7 @@ pub(super) async fn run(context: &Context, args: TogetherArgs) -> Result<(), Pro
     let answer = context
         .with_client(async |client| {
             let source = records::named(client, args.from.as_deref()).await?;
-            let request = TogetherRequest { patient, source, text, chart };
+            let request = TogetherRequest { patient, source, text, set, chart };
             client.post::<TogetherAnswer>("/api/v1/diagnose/together", &request).await
         })
         .await?;

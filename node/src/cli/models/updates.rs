@@ -280,9 +280,10 @@ pub(super) async fn compare(context: &Context, name: String, data: Option<PathBu
         let differences: Vec<Table> =
             serde_json::from_value(data.differences.clone()).tried("read the differences")?;
         differences.iter().for_each(show_table);
-        output::line(
-            "A difference whose interval holds 0 may be chance. Patients that one of them learned from flatter it.",
-        );
+        if !differences.is_empty() {
+            output::line("A difference whose interval holds 0 may be chance.");
+        }
+        output::line("Patients that one of them learned from flatter it.");
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use store::{DocumentKind, Store, StoreError};
 use super::offers::full_name;
 use crate::api::types::{DriftDay, DriftReport, DriftSpan};
 use crate::clock;
-use crate::service::problem::{Problem, Tried};
+use crate::service::problem::Problem;
 use crate::service::{Node, read, write};
 
 const VERSION: u8 = 1;
@@ -134,14 +134,14 @@ impl Node {
     /// What a model did here, the last thirty days against those before, and what is clearly worse.
     ///
     /// # Errors
-    /// [`Problem`] when there is no such model.
-    pub(crate) fn drift(&self, name: &str) -> Result<DriftReport, Problem> {
+    /// [`Problem`] when there is no such model, or the one in use does not open.
+    pub(crate) async fn drift(&self, name: &str) -> Result<DriftReport, Problem> {
         let name = full_name(name)?;
         let from =
             clock::date(keys::Timestamp::from_millis(clock::now().as_millis() - (RECENT_DAYS - 1) * DAY_MS));
-        let card = inference::Model::named(&name).tried("read the card of the model")?.card;
-        let models = read(&self.models);
-        Ok(report(&name, &models.days, &from, refused_of_card(&card.figures.measured)))
+        let in_use = self.in_use(&name).await?;
+        let told = refused_of_card(&in_use.active.model.card.figures.measured);
+        Ok(report(&name, &read(&self.models).days, &from, told))
     }
 }
 

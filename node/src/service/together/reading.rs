@@ -86,7 +86,7 @@ impl Node {
             patient: question.patient.clone(),
             source: Some(question.person.source.to_string()),
             model: "heart".to_owned(),
-            set: std::collections::BTreeMap::new(),
+            set: question.set.clone(),
             chart: false,
             to_confirm: false,
             opinion: None,
@@ -98,9 +98,10 @@ impl Node {
         let Some(risk) = report.risks.first() else {
             return Ok(Err(format!("the model says nothing: {}", report.refused.unwrap_or_default())));
         };
-        // It is as old as the oldest value that it rests on.
+        // It is as old as the oldest value that it rests on; what is given now is new.
         let oldest = report.values.iter().filter_map(|it| Some((it.days_old?, it.date.clone()))).max();
-        let age_h = oldest.as_ref().map(|it| it.0 as f64 * 24.0);
+        let given = report.values.iter().any(|it| it.source == SELF);
+        let age_h = oldest.as_ref().map(|it| it.0 as f64 * 24.0).or(given.then_some(0.0));
         let card = &self.in_use(HEART_MODEL).await?.active.model.card;
         let reading = fusion::risk(risk.probability, risk.interval, age_h, card);
         let mut from: Vec<&str> = report.values.iter().map(|it| it.source.as_str()).collect();
@@ -221,9 +222,9 @@ impl Node {
 /// Vital signs older than this are not used: four half-lives.
 const MAX_SIGN_AGE_H: f64 = fusion::OLDEST_HALF_LIVES * fusion::Kind::Vitals.half_life_h();
 
-/// A reading that cannot be made is missing; a house that is too busy is told as that.
+/// A reading that cannot be made is missing; a house that is too busy, and a question that is wrong, are told as that.
 fn unread(problem: Problem) -> Result<Maybe, Problem> {
-    if problem.kind == Kind::Busy { Err(problem) } else { Ok(Err(problem.message)) }
+    if matches!(problem.kind, Kind::Busy | Kind::WrongUse) { Err(problem) } else { Ok(Err(problem.message)) }
 }
 
 fn named(model: &ModelInfo) -> String {
